@@ -1,1 +1,16 @@
-//! malha-routing
+//! The mesh's decisions, as pure functions and small state machines: which virtual host, which route, which
+//! destination, which endpoint. Strings and numbers in, a choice out; no socket, no task, no YAML.
+//!
+//! A [`Snapshot`] is one immutable picture of the mesh. The control side builds a new one for every change and swaps
+//! it in whole; a request keeps the one it began with. `P` is whatever answers for a pod on the data plane: this
+//! crate only passes it through.
+
+mod balance;
+mod host;
+mod route;
+mod snapshot;
+
+pub use balance::{InFlight, least_request};
+pub use host::{HostPattern, HostTable, strip_port};
+pub use route::{Destination, PathMatch, Rewrite, Route, RouteMatch, choose_weighted};
+pub use snapshot::{Cluster, Endpoint, Listener, ListenerKind, Snapshot, VirtualHost};
