@@ -1,1 +1,36 @@
-//! malha-runtime
+//! Runs Spin applications: components compiled once, a fresh instance for every request.
+//!
+//! A [`Pod`] is one replica of an application, with some or all of its components, its own variables, limits, logs and
+//! account of CPU time. It answers [`Pod::handle`]. What its guests call goes out through [`Outbound`], which somebody
+//! else implements: this crate knows neither Kubernetes nor Istio, and never opens a socket.
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | `engine` | how wasmtime is set up: pooling, copy-on-write, deadlines |
+//! | `code` | machine code: compiled ahead of time, cached on disk |
+//! | `admission` | how many instances may live at once, and that call chains cannot starve each other |
+//! | `app` | which component answers a path, which variables and hosts it has |
+//! | `pod` | one replica: from a request to a response |
+//! | `guest` | one instance: run it, answer early, end it on a trap or a deadline |
+//! | `host` | what a guest can ask for: WASI 0.2, HTTP, Spin variables |
+//! | `logs` | what guests print |
+
+mod admission;
+mod app;
+mod body;
+mod code;
+mod cpu;
+mod engine;
+mod guest;
+mod host;
+mod logs;
+mod outbound;
+mod pod;
+
+pub use app::{App, AppError};
+pub use body::{Body, BodyError};
+pub use code::{Code, CodeError};
+pub use engine::{Engine, EngineError, EngineOptions};
+pub use logs::{LogLine, LogStream, Logs};
+pub use outbound::{AllowedHosts, CallError, Caller, Outbound};
+pub use pod::{Inbound, Pod, PodError, PodOptions};

@@ -1,0 +1,32 @@
+//! The replies that the proxy itself gives, as Envoy words them. The flag is what an access log shows.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use malha_runtime::Body;
+
+/// A reply that no upstream gave.
+pub(crate) struct Reply {
+    status: StatusCode,
+    body: &'static str,
+}
+
+/// `NR`: no virtual host, or none of its routes, fits.
+pub(crate) const NO_ROUTE: Reply = Reply { status: StatusCode::NOT_FOUND, body: "" };
+/// `NC`: the route leads to a service, port or subset that does not exist.
+pub(crate) const NO_CLUSTER: Reply = Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: "" };
+/// `UH`: the service has no endpoint that is ready.
+pub(crate) const NO_HEALTHY_UPSTREAM: Reply =
+    Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: "no healthy upstream" };
+/// `DPE`: HTTP/1.1 without `Host`.
+pub(crate) const BAD_REQUEST: Reply = Reply { status: StatusCode::BAD_REQUEST, body: "" };
+
+impl From<Reply> for Response<Body> {
+    fn from(reply: Reply) -> Self {
+        let mut response = Self::new(reply.body.into());
+        *response.status_mut() = reply.status;
+        if !reply.body.is_empty() {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        }
+        response
+    }
+}

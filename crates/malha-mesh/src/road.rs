@@ -1,0 +1,74 @@
+//! The one road of a request: route → destination by weight → endpoint → pod → response.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use malha_routing::{InFlight, VirtualHost, least_request};
+use malha_runtime::{Body, Inbound, Pod};
+use malha_world::Stream;
+use rand::Rng;
+use tokio::time::Instant;
+
+use crate::replies::{NO_CLUSTER, NO_HEALTHY_UPSTREAM, NO_ROUTE};
+
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+
+/// From where an application sees its sidecar connect (Istio, `InboundPassthroughBindIpv4`).
+const SIDECAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), 0);
+
+/// What a request carries along its road.
+pub(crate) struct Trip {
+    /// Its share of chance.
+    pub(crate) chance: Stream,
+    /// How many calls led here; 0 at the edge.
+    pub(crate) depth: usize,
+}
+
+/// Takes a request from its virtual host to its response.
+pub(crate) async fn travel(host: &VirtualHost<Pod>, mut request: Request<Body>, mut trip: Trip) -> Response<Body> {
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let Some((route, matched)) = host.route(path) else { return NO_ROUTE.into() };
+    if let Some(rewrite) = &route.rewrite {
+        let rewritten = rewrite.apply(matched, path);
+        let original = HeaderValue::from_str(path);
+        if let (Some(uri), Ok(original)) = (with_path(request.uri(), &rewritten), original) {
+            *request.uri_mut() = uri;
+            request.headers_mut().insert(X_ENVOY_ORIGINAL_PATH, original);
+        }
+    }
+    let Some(cluster) = &route.destination(&mut trip.chance).cluster else { return NO_CLUSTER.into() };
+    let Some(endpoint) = least_request(&cluster.endpoints, &mut trip.chance) else {
+        return NO_HEALTHY_UPSTREAM.into();
+    };
+    request.headers_mut().insert(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from_static("1"));
+
+    let in_flight = InFlight::begin(endpoint);
+    let start = Instant::now();
+    let mut response = endpoint.payload.handle(Inbound { request, depth: trip.depth, peer: SIDECAR }).await;
+    let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    response.headers_mut().insert(X_ENVOY_UPSTREAM_SERVICE_TIME, milliseconds.into());
+    response.body_mut().hold(in_flight);
+    response
+}
+
+/// `uri` with another path and query; `None` where those are none.
+fn with_path(uri: &Uri, path_and_query: &str) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// A fresh `x-request-id`: a version 4 UUID, as Envoy makes them.
+pub(crate) fn request_id(chance: &mut Stream) -> HeaderValue {
+    let mut bytes = [0; 16];
+    chance.fill_bytes(&mut bytes);
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let text = uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("0"))
+}

@@ -1,0 +1,166 @@
+//! What a guest can ask for.
+//!
+//! Each request has a [`Guest`]: the store's data, which answers the interfaces that the guest imports. What nearly
+//! every guest asks for (clocks, chance, its output) is answered here from the pod's world. What hardly any does
+//! (files, sockets) is wasmtime-wasi's, made on first use: no folder is open to it, and no network.
+
+mod cli;
+mod clocks;
+mod http;
+mod random;
+mod variables;
+
+use std::sync::Arc;
+
+use malha_world::Stream;
+use parking_lot::Mutex;
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, ResourceLimiter};
+use wasmtime_wasi::p2::bindings as wasi;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::app::Component;
+use crate::cpu::Meter;
+use crate::logs::{LineWriter, LogStream};
+use crate::pod::Shared as PodShared;
+
+use self::http::Hooks;
+
+/// One request's view of the world.
+pub(crate) struct Guest {
+    pod: Arc<PodShared>,
+    component: Arc<Component>,
+    table: ResourceTable,
+    chance: Stream,
+    /// The secure generator, once the guest asked for it.
+    secret: Option<Box<rand::rngs::StdRng>>,
+    stdout: Option<Arc<Mutex<LineWriter>>>,
+    stderr: Option<Arc<Mutex<LineWriter>>>,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+    /// Files and sockets, for the few that look.
+    rest: Option<Box<WasiCtx>>,
+    pub(crate) limits: Limits,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Guest {
+    pub(crate) fn new(pod: Arc<PodShared>, component: Arc<Component>, depth: usize, meter: Arc<Meter>) -> Self {
+        Self {
+            table: ResourceTable::new(),
+            chance: pod.world.chance.stream(),
+            secret: None,
+            stdout: None,
+            stderr: None,
+            http: WasiHttpCtx::new(),
+            hooks: Hooks::new(Arc::clone(&pod), Arc::clone(&component), depth),
+            rest: None,
+            limits: Limits { memory: pod.memory_per_instance, exceeded: false },
+            meter,
+            pod,
+            component,
+        }
+    }
+
+    pub(crate) fn pod(&self) -> &PodShared {
+        &self.pod
+    }
+
+    fn writer(&mut self, stream: LogStream) -> Arc<Mutex<LineWriter>> {
+        let slot = match stream {
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
+        };
+        let make = || Arc::new(Mutex::new(LineWriter::new(Arc::clone(&self.pod.logs), stream)));
+        Arc::clone(slot.get_or_insert_with(make))
+    }
+}
+
+/// What an instance may grow to.
+pub(crate) struct Limits {
+    pub(crate) memory: u64,
+    /// Whether the guest was refused memory: the likely cause of a trap that follows.
+    pub(crate) exceeded: bool,
+}
+
+/// Entries that a table may grow to; the pool sets the same limit.
+const TABLE_ENTRIES: usize = 20_000;
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = desired as u64 <= self.memory;
+        self.exceeded |= !fits;
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ENTRIES)
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let ctx = self.rest.get_or_insert_with(|| Box::new(WasiCtx::builder().build()));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+    }
+}
+
+/// Streams and pollables need the resource table alone.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+/// Everything that malha offers to guests.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    type Own = HasSelf<Guest>;
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<Guest, Table>(l, |guest| &mut guest.table)?;
+    wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<Guest, Table>(l, |guest| &mut guest.table)?;
+    wasmtime_wasi_io::bindings::wasi::io::streams::add_to_linker::<Guest, Table>(l, |guest| &mut guest.table)?;
+    wasi::clocks::wall_clock::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::clocks::monotonic_clock::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::random::random::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::random::insecure::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::random::insecure_seed::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::environment::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::exit::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::stdin::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::stdout::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::stderr::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::terminal_input::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::terminal_output::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::terminal_stdin::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::terminal_stdout::add_to_linker::<_, Own>(l, |guest| guest)?;
+    wasi::cli::terminal_stderr::add_to_linker::<_, Own>(l, |guest| guest)?;
+    add_rest(l)?;
+    wasmtime_wasi_http::p2::bindings::http::outgoing_handler::add_to_linker::<_, WasiHttp>(l, Guest::http)?;
+    let options = wasmtime_wasi_http::p2::bindings::LinkOptions::default();
+    wasmtime_wasi_http::p2::bindings::http::types::add_to_linker::<_, WasiHttp>(l, &(&options).into(), Guest::http)?;
+    variables::add_to_linker(l)?;
+    Ok(linker)
+}
+
+fn add_rest(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+    use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
+    wasi::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Guest::filesystem)?;
+    wasi::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Guest::filesystem)?;
+    wasi::sockets::instance_network::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
+    let options = wasi::sockets::network::LinkOptions::default();
+    wasi::sockets::network::add_to_linker::<_, WasiSockets>(l, &options, Guest::sockets)?;
+    wasi::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
+    wasi::sockets::tcp::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
+    wasi::sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
+    wasi::sockets::udp::add_to_linker::<_, WasiSockets>(l, Guest::sockets)?;
+    wasi::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, Guest::sockets)
+}

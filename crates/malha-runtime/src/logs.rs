@@ -1,0 +1,169 @@
+//! What guests print: a ring of lines for each pod, bounded in bytes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use malha_world::Clock;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+/// Bytes of text that a pod's ring holds.
+const CAPACITY: usize = 1 << 20;
+
+/// A longer line is cut here and goes on in the next, as containerd does at 16 KiB.
+const LINE: usize = 16 << 10;
+
+/// Lines that a follower may lag behind before it misses some.
+const FOLLOWED: usize = 1024;
+
+/// Where a line was printed. Both arrive in the same log, as with the containerd shim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A line, without its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When it was complete.
+    pub time: SystemTime,
+    /// Where it was printed.
+    pub stream: LogStream,
+    /// The text; what is not UTF-8 is replaced.
+    pub text: Arc<str>,
+}
+
+/// The log of a pod.
+#[derive(Debug)]
+pub struct Logs {
+    clock: Clock,
+    ring: Mutex<Ring>,
+    followers: broadcast::Sender<LogLine>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+}
+
+impl Logs {
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self { clock, ring: Mutex::default(), followers: broadcast::Sender::new(FOLLOWED) })
+    }
+
+    /// The lines that are kept, oldest first.
+    pub fn lines(&self) -> Vec<LogLine> {
+        self.ring.lock().lines.iter().cloned().collect()
+    }
+
+    /// The lines from now on.
+    pub fn follow(&self) -> broadcast::Receiver<LogLine> {
+        self.followers.subscribe()
+    }
+
+    pub(crate) fn push(&self, stream: LogStream, text: &[u8]) {
+        let line = LogLine { time: self.clock.now(), stream, text: String::from_utf8_lossy(text).into() };
+        {
+            let mut ring = self.ring.lock();
+            ring.bytes += line.text.len();
+            ring.lines.push_back(line.clone());
+            while ring.bytes > CAPACITY {
+                let Some(oldest) = ring.lines.pop_front() else { break };
+                ring.bytes -= oldest.text.len();
+            }
+        }
+        // Nobody listening is no error.
+        let _ = self.followers.send(line);
+    }
+}
+
+/// Joins what one request prints into lines, so that lines of concurrent requests never mix.
+#[derive(Debug)]
+pub(crate) struct LineWriter {
+    logs: Arc<Logs>,
+    stream: LogStream,
+    partial: Vec<u8>,
+}
+
+impl LineWriter {
+    pub(crate) fn new(logs: Arc<Logs>, stream: LogStream) -> Self {
+        Self { logs, stream, partial: Vec::new() }
+    }
+
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            if self.partial.is_empty() {
+                self.push(&bytes[..end]);
+            } else {
+                self.partial.extend_from_slice(&bytes[..end]);
+                let line = std::mem::take(&mut self.partial);
+                self.push(&line);
+            }
+            bytes = &bytes[end + 1..];
+        }
+        self.partial.extend_from_slice(bytes);
+        if self.partial.len() >= LINE {
+            let line = std::mem::take(&mut self.partial);
+            self.push(&line);
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        for piece in line.chunks(LINE) {
+            self.logs.push(self.stream, piece);
+        }
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        if !self.partial.is_empty() {
+            let line = std::mem::take(&mut self.partial);
+            self.push(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(logs: &Logs) -> Vec<String> {
+        logs.lines().iter().map(|line| line.text.to_string()).collect()
+    }
+
+    #[test]
+    fn pieces_become_lines_and_the_last_needs_no_end() {
+        let logs = Logs::new(Clock::anchored(0));
+        let mut writer = LineWriter::new(Arc::clone(&logs), LogStream::Stdout);
+        writer.write(b"one\ntw");
+        writer.write(b"o\nthree");
+        assert_eq!(texts(&logs), ["one", "two"]);
+        drop(writer);
+        assert_eq!(texts(&logs), ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn the_ring_forgets_the_oldest() {
+        let logs = Logs::new(Clock::anchored(0));
+        let mut writer = LineWriter::new(Arc::clone(&logs), LogStream::Stderr);
+        for n in 0..100 {
+            writer.write(format!("{n:016384}\n").as_bytes());
+        }
+        let texts = texts(&logs);
+        assert_eq!(texts.len(), CAPACITY / LINE);
+        assert!(texts.last().unwrap().ends_with("99"));
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let logs = Logs::new(Clock::anchored(0));
+        LineWriter::new(Arc::clone(&logs), LogStream::Stdout).write(&[b'a'; 3 * LINE]);
+        assert_eq!(logs.lines().len(), 3);
+    }
+}

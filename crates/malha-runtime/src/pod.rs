@@ -1,0 +1,187 @@
+//! One replica of an application: from a request to a response.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use malha_world::World;
+
+use crate::app::{App, AppError, RouteMatch, Routes};
+use crate::body::Body;
+use crate::cpu::Account;
+use crate::engine::Engine;
+use crate::guest::{self, GuestError};
+use crate::logs::{LogStream, Logs};
+use crate::outbound::Outbound;
+
+/// Paths that Spin answers itself.
+const WELL_KNOWN: &str = "/.well-known/spin/";
+
+/// What makes a pod of an application.
+pub struct PodOptions<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The namespace it is in.
+    pub namespace: &'a str,
+    /// The container's environment. `SPIN_COMPONENTS_TO_RETAIN` and `SPIN_MAX_INSTANCE_MEMORY` mean what they mean to
+    /// the containerd shim; the others feed the application's variables.
+    pub environment: &'a [(String, String)],
+    /// Time and chance.
+    pub world: World,
+    /// Who carries its calls.
+    pub outbound: Arc<dyn Outbound>,
+}
+
+/// Why a pod cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PodError {
+    /// The application does not work with this environment.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// `SPIN_MAX_INSTANCE_MEMORY` is no number of bytes.
+    #[error("SPIN_MAX_INSTANCE_MEMORY is `{0}`, not a number of bytes")]
+    MaxInstanceMemory(String),
+}
+
+/// One replica. A handle: clones are the same pod.
+#[derive(Clone)]
+pub struct Pod {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) name: Arc<str>,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) engine: Engine,
+    pub(crate) world: World,
+    pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) cpu: Arc<Account>,
+    pub(crate) memory_per_instance: u64,
+    routes: Routes,
+}
+
+/// A request on its way into a pod.
+#[derive(Debug)]
+pub struct Inbound {
+    /// With a path; `Host` or an authority is expected, as HTTP/1.1 demands.
+    pub request: Request<Body>,
+    /// How many calls led here: 0 for a request from outside the mesh.
+    pub depth: usize,
+    /// Who connected, as the application sees it.
+    pub peer: SocketAddr,
+}
+
+impl Pod {
+    /// Makes a pod ready to answer. Starts nothing: instances begin with requests.
+    ///
+    /// # Errors
+    /// [`PodError`]: when variables, components or limits do not fit together.
+    pub fn start(engine: &Engine, app: &App, options: PodOptions<'_>) -> Result<Self, PodError> {
+        let environment: HashMap<&str, &str> =
+            options.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let retain: Vec<&str> = match environment.get("SPIN_COMPONENTS_TO_RETAIN") {
+            // The shim does not trim the names either.
+            Some(names) if !names.is_empty() => names.split(',').collect(),
+            _ => Vec::new(),
+        };
+        let memory_per_instance = match environment.get("SPIN_MAX_INSTANCE_MEMORY") {
+            Some(text) => text.parse().map_err(|_| PodError::MaxInstanceMemory((*text).to_owned()))?,
+            None => engine.shared.options.memory_per_instance,
+        };
+        let routes = app.configure(&retain, &environment)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name: options.name.into(),
+                namespace: options.namespace.into(),
+                engine: engine.clone(),
+                logs: Logs::new(options.world.clock),
+                world: options.world,
+                outbound: options.outbound,
+                cpu: Arc::default(),
+                memory_per_instance,
+                routes,
+            }),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What its guests printed.
+    pub fn logs(&self) -> &Arc<Logs> {
+        &self.shared.logs
+    }
+
+    /// Time that its guests spent on a processor, all requests together.
+    pub fn cpu_time(&self) -> Duration {
+        self.shared.cpu.used()
+    }
+
+    /// Answers a request, as Spin's HTTP trigger does: 404 without a body where no component has the route, 500
+    /// without a body when the guest fails; the log says why.
+    pub async fn handle(&self, inbound: Inbound) -> Response<Body> {
+        let Inbound { mut request, depth, peer } = inbound;
+        let path = request.uri().path();
+        if let Some(well_known) = path.strip_prefix(WELL_KNOWN) {
+            return match well_known {
+                "health" => Response::new("OK".into()),
+                _ => empty(StatusCode::NOT_FOUND),
+            };
+        }
+        let uri = request.uri().clone();
+        let Some(route) = self.shared.routes.find(uri.path()) else { return empty(StatusCode::NOT_FOUND) };
+        add_spin_headers(request.headers_mut(), &uri, &route, peer);
+        match guest::respond(&self.shared, route.component, request, depth).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.shared.complain(&format!("{}: {error}", uri.path()));
+                empty(match error {
+                    GuestError::NoInstance(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
+                })
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Says something in the pod's log, where the shim too would say it.
+    pub(crate) fn complain(&self, text: &str) {
+        for line in text.lines() {
+            self.logs.push(LogStream::Stderr, line.as_bytes());
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// The headers by which Spin tells a component where it is mounted and what was asked.
+fn add_spin_headers(headers: &mut HeaderMap, uri: &http::Uri, route: &RouteMatch<'_, '_>, peer: SocketAddr) {
+    let host = uri.authority().map(http::uri::Authority::as_str);
+    let host = host.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or("localhost");
+    let path_and_query = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let full_url = format!("http://{host}{path_and_query}");
+    let mut add = |name: &'static str, value: Result<HeaderValue, _>| {
+        // What came in a header or a path can always be written into a header again.
+        if let Ok(value) = value {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    add("spin-full-url", HeaderValue::try_from(full_url));
+    add("spin-path-info", HeaderValue::from_str(route.rest));
+    add("spin-matched-route", HeaderValue::from_str(route.raw));
+    add("spin-raw-component-route", HeaderValue::from_str(route.raw));
+    add("spin-component-route", HeaderValue::from_str(route.prefix()));
+    add("spin-base-path", Ok(HeaderValue::from_static("/")));
+    add("spin-client-addr", HeaderValue::try_from(peer.to_string()));
+}
