@@ -1,0 +1,115 @@
+//! A Kubernetes or Istio object as malha keeps it: typed, with its JSON and its places in a file.
+
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use serde_json::Value as Json;
+
+use crate::istio::{Gateway, VirtualService};
+use crate::node::Document;
+use crate::path::{FieldPath, Step};
+use crate::source::Location;
+
+/// An object of a kind that malha carries out.
+///
+/// Istio's kinds are their `spec` only: name, namespace and labels are in [`LoadedObject::id`] and [`LoadedObject::json`].
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "objects are few, and stay where they are loaded")]
+pub enum Object {
+    /// v1
+    Namespace(Namespace),
+    /// v1
+    ConfigMap(ConfigMap),
+    /// v1
+    Secret(Secret),
+    /// v1
+    Service(Service),
+    /// v1
+    ServiceAccount(ServiceAccount),
+    /// apps/v1
+    Deployment(Deployment),
+    /// node.k8s.io/v1
+    RuntimeClass(RuntimeClass),
+    /// networking.istio.io
+    Gateway(Gateway),
+    /// networking.istio.io
+    VirtualService(VirtualService),
+}
+
+/// What tells an object from all others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// `Deployment`, …
+    pub kind: String,
+    /// `None` for kinds that belong to the whole cluster; `default` where the manifest says nothing.
+    pub namespace: Option<String>,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectId {
+    /// `Deployment posts-deployment`, with the namespace before the name where it is not `default`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_deref() {
+            None | Some("default") => write!(f, "{} {}", self.kind, self.name),
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// An object with where it comes from.
+#[derive(Debug, Clone)]
+pub struct LoadedObject {
+    /// Kind, namespace and name.
+    pub id: ObjectId,
+    /// As written: `apps/v1`, `networking.istio.io/v1beta1`, …
+    pub api_version: String,
+    /// The typed object.
+    pub object: Object,
+    /// The whole object as JSON, as written (a Secret's values included).
+    pub json: Json,
+    pub(crate) document: Arc<Document>,
+}
+
+impl LoadedObject {
+    /// The place of the field `path` (`spec.replicas`), or of the nearest field above it that is written down.
+    ///
+    /// Places in a Secret's data are masked: showing them shows no value.
+    pub fn at(&self, path: impl Into<FieldPath>) -> Option<Location> {
+        let path = path.into();
+        let place = self.document.at(&path);
+        if self.is_secret_data(&path) { place.map(Location::masked) } else { place }
+    }
+
+    /// Where the object begins.
+    pub fn origin(&self) -> Option<Location> {
+        self.document.at("metadata.name")
+    }
+
+    /// The value of an annotation.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.json.get("metadata")?.get("annotations")?.get(name)?.as_str()
+    }
+
+    /// The object's tree with its places.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    fn is_secret_data(&self, path: &FieldPath) -> bool {
+        self.id.kind == "Secret" && is_secret_path(path)
+    }
+}
+
+/// Whether a field of a Secret may hold what must not be shown: the data, and annotations, one of which (kubectl's
+/// `last-applied-configuration`) repeats it.
+pub(crate) fn is_secret_path(path: &FieldPath) -> bool {
+    match path.steps() {
+        [Step::Field(name), ..] if name == "data" || name == "stringData" => true,
+        [Step::Field(name), Step::Field(below), ..] => name == "metadata" && below == "annotations",
+        _ => false,
+    }
+}
