@@ -211,7 +211,7 @@ fn one_action(checker: &mut Checker<'_>, path: &FieldPath, route: &HttpRoute, de
             .help("write under `route` where requests go"),
         [_] => {}
         [first, .., last] => {
-            drop(checker.error_at_key(path.field(*last), format!("HTTP route cannot contain both {first} and {last}")))
+            checker.error_at_key(path.field(*last), format!("HTTP route cannot contain both {first} and {last}"));
         }
     }
     let answered = [("redirect", route.redirect.is_some()), ("direct_response", route.direct_response.is_some())];

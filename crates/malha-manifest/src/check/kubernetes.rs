@@ -126,7 +126,9 @@ pub(super) fn deployment(checker: &mut Checker<'_>, deployment: &Deployment) {
     }
     match &spec.template.spec {
         Some(pod) => pod_spec(checker, pod),
-        None => drop(checker.error("spec.template.spec", "required, and not set")),
+        None => {
+            checker.error("spec.template.spec", "required, and not set");
+        }
     }
 }
 
@@ -243,7 +245,9 @@ fn resources(checker: &mut Checker<'_>, path: &FieldPath, container: &Container)
                 None => checker
                     .error(&place, format!("`{}` is not a quantity", text.0))
                     .help("a number with an optional suffix: m, k, M, G, Ki, Mi, Gi"),
-                Some(value) if value < 0 => drop(checker.error(&place, format!("`{}` is negative", text.0))),
+                Some(value) if value < 0 => {
+                    checker.error(&place, format!("`{}` is negative", text.0));
+                }
                 Some(_) => {}
             }
         }

@@ -49,7 +49,7 @@ impl<'a> Deserializer<'a> {
                 _ => Err(self.misfit(&visitor)),
             },
             Value::String(text) => visitor.visit_str(text),
-            Value::List(items) => visitor.visit_seq(Items { items: items.iter(), position: 0, reading: self.reading }),
+            Value::List(items) => visitor.visit_seq(Items { rest: items.iter(), position: 0, reading: self.reading }),
             Value::Map(entries) => visitor.visit_map(self.fields(entries, false)),
         }
     }
@@ -116,7 +116,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match &self.node.value {
             Value::List(_) => self.any(visitor),
-            Value::Null => visitor.visit_seq(Items { items: [].iter(), position: 0, reading: self.reading }),
+            Value::Null => visitor.visit_seq(Items { rest: [].iter(), position: 0, reading: self.reading }),
             _ => Err(self.misfit(&visitor)),
         }
     }
@@ -203,7 +203,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 
 /// Gives the items of a list.
 struct Items<'a> {
-    items: std::slice::Iter<'a, Node>,
+    rest: std::slice::Iter<'a, Node>,
     position: usize,
     reading: &'a Reading<'a>,
 }
@@ -212,7 +212,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Misfit;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
-        for item in self.items.by_ref() {
+        for item in self.rest.by_ref() {
             let position = self.position;
             self.position += 1;
             if self.reading.is_left_out(item) {
@@ -230,7 +230,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len())
+        Some(self.rest.len())
     }
 }
 

@@ -64,7 +64,9 @@ impl<'a> Finder<'a> {
                 format!("error reading [{}]: recognized file extensions are [.json .yaml .yml]", folder.display());
             self.diagnostics.push(Diagnostic::error(message));
         }
-        manifests.iter().for_each(|path| self.file(path));
+        for path in &manifests {
+            self.file(path);
+        }
     }
 
     fn file(&mut self, path: &Path) {
@@ -162,7 +164,7 @@ impl<'a> Finder<'a> {
                     for (index, item) in entry.value.items().iter().enumerate() {
                         let place = document.at(crate::path::FieldPath::root().field("resources").item(index));
                         if let Some(path) = item.as_str() {
-                            resources.push((path.to_owned(), place))
+                            resources.push((path.to_owned(), place));
                         } else {
                             let message =
                                 format!("`resources` of a kustomization: expected a path, found {}", item.kind());
@@ -188,6 +190,8 @@ impl<'a> Finder<'a> {
 /// Resources that the kustomizations of `inputs` name and that are not there, such as keys that are still to be made.
 pub fn missing_resources(inputs: &[Input]) -> Vec<PathBuf> {
     let mut finder = Finder::new(&Disk);
-    inputs.iter().for_each(|input| finder.input(input));
+    for input in inputs {
+        finder.input(input);
+    }
     finder.missing
 }

@@ -24,10 +24,14 @@ pub fn load(inputs: &[Input]) -> Loaded {
 /// Loads everything that `inputs` stand for from `files`.
 pub fn load_with(inputs: &[Input], files: &dyn Files) -> Loaded {
     let mut finder = Finder::new(files);
-    inputs.iter().for_each(|input| finder.input(input));
+    for input in inputs {
+        finder.input(input);
+    }
     let mut loader = Loader::default();
     loader.loaded.diagnostics = finder.diagnostics;
-    finder.found.iter().for_each(|source| loader.source(source));
+    for source in &finder.found {
+        loader.source(source);
+    }
     loader.finish()
 }
 
@@ -85,7 +89,7 @@ impl Loader {
     fn keep(&mut self, object: LoadedObject) {
         let objects = &mut self.loaded.objects;
         if let Some(position) = self.positions.get(&object.id) {
-            objects[*position] = object
+            objects[*position] = object;
         } else {
             self.positions.insert(object.id.clone(), objects.len());
             objects.push(object);

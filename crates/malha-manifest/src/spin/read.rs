@@ -248,7 +248,7 @@ impl Reader<'_> {
                 self.error(&path.field("route"), "another trigger has the same route");
             }
             if let Some(component) =
-                self.trigger_component(&path, node, &route, written.component, components, variables)
+                self.trigger_component(&path, index, node, written.component, components, variables)
             {
                 triggers.push(Trigger { route, component });
             }
@@ -260,8 +260,8 @@ impl Reader<'_> {
     fn trigger_component(
         &mut self,
         path: &FieldPath,
+        index: usize,
         node: &Node,
-        route: &Route,
         written: Option<ComponentReference>,
         components: &mut BTreeMap<String, Component>,
         variables: &BTreeMap<String, Variable>,
@@ -287,22 +287,10 @@ impl Reader<'_> {
             (Some(ComponentReference::Inline), Some(node)) => {
                 let written: Decoded<WrittenComponent> = decode::decode_node(self.document, node, &path, SUBJECT);
                 let written = self.take(written)?;
-                // Spin numbers such components in the same way (crates/manifest/src/normalize.rs).
-                let stem: String = match route {
-                    Route::Exact(text) | Route::Prefix(text) => {
-                        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
-                    }
-                    Route::Private => String::new(),
-                };
-                let stem = stem
-                    .split('-')
-                    .filter(|part| part.starts_with(|c: char| c.is_ascii_alphabetic()))
-                    .collect::<Vec<_>>()
-                    .join("-");
-                let base = if stem.is_empty() { "inline".to_owned() } else { format!("{stem}-inline") };
-                let name = (1..)
-                    .map(|number| if number == 1 { base.clone() } else { format!("{base}-n{number}") })
-                    .find(|name| !components.contains_key(name))?;
+                let name = format!("inline-n{index}");
+                if components.contains_key(&name) {
+                    self.error(&path, &format!("the component here gets the name `{name}`, which is taken"));
+                }
                 let component = self.component(&path, &name, written, variables)?;
                 components.insert(name.clone(), component);
                 Some(name)
@@ -365,34 +353,33 @@ fn is_kebab(name: &str) -> bool {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "some fields are read for their types only; `support` reports them")]
 struct WrittenManifest {
     spin_manifest_version: u32,
     application: WrittenApplication,
     #[serde(default)]
     variables: BTreeMap<String, WrittenVariable>,
     #[serde(default)]
-    trigger: BTreeMap<String, IgnoredAny>,
+    #[serde(rename = "trigger")]
+    _trigger: Option<IgnoredAny>,
     #[serde(default)]
     component: BTreeMap<String, WrittenComponent>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-#[expect(dead_code, reason = "some fields are read for their types only; `support` reports them")]
 struct WrittenApplication {
     name: String,
     version: String,
     description: String,
     authors: Vec<String>,
     targets: Option<IgnoredAny>,
-    trigger: Option<IgnoredAny>,
+    #[serde(rename = "trigger")]
+    _trigger: Option<IgnoredAny>,
     tool: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-#[expect(dead_code, reason = "some fields are read for their types only")]
 struct WrittenVariable {
     description: Option<String>,
     required: bool,
@@ -402,7 +389,6 @@ struct WrittenVariable {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-#[expect(dead_code, reason = "some fields are read for their types only; `support` reports them")]
 struct WrittenTrigger {
     id: String,
     component: Option<ComponentReference>,
@@ -413,7 +399,6 @@ struct WrittenTrigger {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-#[expect(dead_code, reason = "some fields are read for their types only; `support` reports them")]
 struct WrittenComponent {
     source: Option<Source>,
     description: String,
