@@ -1,7 +1,7 @@
 //! A Spin application: its components, which of them answers a path, and what they may know and call.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use malha_manifest::spin::{self, Route, SpinManifest};
@@ -60,12 +60,12 @@ pub enum AppError {
 }
 
 impl App {
-    /// Loads the code of every component; `folder` is the one of the manifest. May compile.
+    /// Loads the code of every component from the file that `source` names for it. May compile.
     ///
     /// # Errors
     /// [`AppError::Code`] for the first component that cannot run.
-    pub fn load(engine: &Engine, manifest: SpinManifest, folder: &Path) -> Result<Self, AppError> {
-        let load = |component: &spin::Component| match engine.load(&folder.join(&component.source)) {
+    pub fn load(engine: &Engine, manifest: SpinManifest, source: impl Fn(&str) -> PathBuf) -> Result<Self, AppError> {
+        let load = |component: &spin::Component| match engine.load(&source(&component.name)) {
             Ok(code) => Ok((component.name.clone(), code)),
             Err(error) => Err(AppError::Code { component: component.name.clone(), error }),
         };

@@ -10,6 +10,7 @@
 //! | `code` | machine code: compiled ahead of time, cached on disk |
 //! | `admission` | how many instances may live at once, and that call chains cannot starve each other |
 //! | `app` | which component answers a path, which variables and hosts it has |
+//! | `image` | local images: built by the components' own commands, only when something changed |
 //! | `pod` | one replica: from a request to a response |
 //! | `guest` | one instance: run it, answer early, end it on a trap or a deadline |
 //! | `host` | what a guest can ask for: WASI 0.2, HTTP, Spin variables |
@@ -23,6 +24,7 @@ mod cpu;
 mod engine;
 mod guest;
 mod host;
+mod image;
 mod logs;
 mod outbound;
 mod pod;
@@ -31,6 +33,9 @@ pub use app::{App, AppError};
 pub use body::{Body, BodyError};
 pub use code::{Code, CodeError};
 pub use engine::{Engine, EngineError, EngineOptions};
+pub use image::{
+    BuildError, Built, ImageError, ImageName, Images, Progress, Step, ToolchainError, project_manifest,
+};
 pub use logs::{LogLine, LogStream, Logs};
 pub use outbound::{AllowedHosts, CallError, Caller, Outbound};
 pub use pod::{Inbound, Pod, PodError, PodOptions};
