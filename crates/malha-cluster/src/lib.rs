@@ -1,1 +1,47 @@
-//! malha-cluster
+//! The control plane: objects and controllers (Deployment → `ReplicaSet` → Pod, Service → endpoints), and what the mesh is told of
+//! them. Never knows wasm, nor bytes on a socket.
+//!
+//! A [`Cluster`] is given objects ([`Cluster::apply`]), keeps them in a [`Store`] and does what follows: controllers make
+//! pods, a [`Node`] runs them, and every change that concerns the mesh is published as a new
+//! [`Snapshot`](malha_routing::Snapshot).
+//!
+//! ```text
+//! apply ─▶ admission ─▶ store ─▶ controllers (pure) ─▶ store … until nothing is left to do
+//!                         │
+//!                         ├─▶ kubelet (pure) ─▶ Node::start ─▶ the pod's status, back into the store
+//!                         └─▶ pilot (pure) ─▶ Snapshot ─▶ publish
+//! ```
+//!
+//! Nothing polls: a write, or a pod that has started, sets off all that follows from it, and then there is silence.
+//! Names, uids and times come from the injected [`World`](malha_world::World): the same seed makes the same cluster.
+//!
+//! Absent until the Kubernetes API needs them: rolling updates in steps, revisions, probes, restarts, graceful
+//! termination, `NodePort`s, Events as objects; each module says what it leaves out.
+
+mod address;
+mod admission;
+mod cluster;
+mod controllers;
+mod error;
+mod events;
+#[cfg(test)]
+mod fixtures;
+mod kubelet;
+mod names;
+mod node;
+mod object;
+mod pilot;
+pub mod quantity;
+mod selector;
+mod state;
+mod store;
+mod view;
+
+pub use cluster::{Applied, Cluster, Outcome};
+pub use error::Error;
+pub use events::{Event, EventKind};
+pub use node::{Limits, Node, PodRequest, StartError};
+pub use object::{Gateway, Istio, Key, Kind, Object, Stored, VirtualService};
+pub use pilot::Finding;
+pub use store::{Change, ChangeKind, Expired, Store};
+pub use view::{GatewayRow, PodRow, RouteRow, ServiceRow};

@@ -1,0 +1,218 @@
+//! The cluster as its users hold it: the state behind a lock, and the tasks that start and stop pods.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use malha_routing::Snapshot;
+use malha_world::World;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::error::Error;
+use crate::events::Event;
+use crate::node::{Node, PodRequest, StartError};
+use crate::object::{Key, Object};
+use crate::pilot::Finding;
+use crate::state::{State, Work};
+use crate::store::Store;
+use crate::view::{self, GatewayRow, PodRow, ServiceRow};
+
+/// How many finished starts are taken in one go: their pods become endpoints in one snapshot.
+const BATCH: usize = 1_024;
+
+/// A cluster of one node. A handle: clones are the same cluster.
+pub struct Cluster<N: Node>(Arc<Inner<N>>);
+
+struct Inner<N: Node> {
+    node: Arc<N>,
+    runtime: Handle,
+    state: Mutex<State<N::Pod>>,
+    publish: Publish<N::Pod>,
+    finished: mpsc::UnboundedSender<Finished<N::Pod>>,
+    /// Pods being started.
+    starting: watch::Sender<usize>,
+}
+
+type Publish<P> = Box<dyn Fn(Arc<Snapshot<P>>) + Send + Sync>;
+
+/// A pod's uid, and what its start came to.
+type Finished<P> = (String, Result<P, StartError>);
+
+/// What an apply did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The object.
+    pub key: Key,
+    /// What was done.
+    pub outcome: Outcome,
+}
+
+/// As `kubectl apply` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is new.
+    Created,
+    /// It is another than before.
+    Configured,
+    /// It was that already.
+    Unchanged,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+        })
+    }
+}
+
+impl<N: Node> Clone for Cluster<N> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<N: Node> fmt::Debug for Cluster<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("version", &self.read(Store::version)).finish_non_exhaustive()
+    }
+}
+
+impl<N: Node> Cluster<N> {
+    /// An empty cluster whose pods run on `node`. Every new picture of the mesh goes to `publish`, in order of its version;
+    /// it is called with the cluster locked, so it should only put the snapshot somewhere.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(node: N, world: &World, publish: impl Fn(Arc<Snapshot<N::Pod>>) + Send + Sync + 'static) -> Self {
+        let runtime = Handle::current();
+        let (finished, results) = mpsc::unbounded_channel();
+        let inner = Arc::new(Inner {
+            node: Arc::new(node),
+            state: Mutex::new(State::new(world)),
+            publish: Box::new(publish),
+            finished,
+            starting: watch::Sender::new(0),
+            runtime,
+        });
+        inner.runtime.spawn(take_in(Arc::downgrade(&inner), results));
+        Self(inner)
+    }
+
+    /// Creates or replaces objects, in the order in which they depend on each other (namespaces first), and starts what
+    /// follows from them; does not wait for it. An object that is refused does not hold up the others, as with kubectl.
+    pub fn apply(&self, objects: impl IntoIterator<Item = Object>) -> Vec<Result<Applied, Error>> {
+        let mut objects: Vec<Object> = objects.into_iter().collect();
+        objects.sort_by_key(Object::kind);
+        self.0.change(|state| objects.into_iter().map(|object| state.apply(object)).collect())
+    }
+
+    /// Deletes an object and what belongs to it; does not wait for its pods to stop.
+    pub fn delete(&self, key: &Key) -> Result<(), Error> {
+        self.0.change(|state| state.delete(key))
+    }
+
+    /// Waits until no pod is being started: each one is ready or says why not.
+    pub async fn settled(&self) {
+        let mut starting = self.0.starting.subscribe();
+        // The sender is in `self`: it cannot be gone.
+        let _ = starting.wait_for(|count| *count == 0).await;
+    }
+
+    /// Closes the mesh's entrances, stops all pods and waits for those that ran. The cluster starts none afterwards.
+    pub async fn shutdown(&self) {
+        let mut stopping = JoinSet::new();
+        {
+            let mut state = self.0.state.lock();
+            let Work { snapshot, stop, .. } = state.close();
+            snapshot.into_iter().for_each(&self.0.publish);
+            for pod in stop {
+                let node = Arc::clone(&self.0.node);
+                stopping.spawn_on(async move { node.stop(pod).await }, &self.0.runtime);
+            }
+        }
+        stopping.join_all().await;
+    }
+
+    /// Looks at the objects. Nothing changes meanwhile: be quick.
+    pub fn read<R>(&self, look: impl FnOnce(&Store) -> R) -> R {
+        look(&self.0.state.lock().store)
+    }
+
+    /// All pods, by namespace and name.
+    pub fn pods(&self) -> Vec<PodRow> {
+        self.read(view::pods)
+    }
+
+    /// All Services, by namespace and name.
+    pub fn services(&self) -> Vec<ServiceRow> {
+        self.read(view::services)
+    }
+
+    /// All Gateways, by namespace and name.
+    pub fn gateways(&self) -> Vec<GatewayRow> {
+        self.read(view::gateways)
+    }
+
+    /// The last events, oldest first.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.state.lock().events.iter().cloned().collect()
+    }
+
+    /// What the objects ask of the mesh and it does not carry out.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.0.state.lock().findings.clone()
+    }
+}
+
+impl<N: Node> Inner<N> {
+    /// Writes, and carries out what follows: the new snapshot is out before a pod that is not in it any more is stopped.
+    fn change<R>(self: &Arc<Self>, write: impl FnOnce(&mut State<N::Pod>) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = write(&mut state);
+        let Work { snapshot, stop, start } = state.settle();
+        // Under the lock, so that a watcher never sees zero between the write and the start that follows from it.
+        self.starting.send_if_modified(|count| {
+            *count += start.len();
+            !start.is_empty()
+        });
+        snapshot.into_iter().for_each(&self.publish);
+        drop(state);
+        for pod in stop {
+            let node = Arc::clone(&self.node);
+            self.runtime.spawn(async move { node.stop(pod).await });
+        }
+        for request in start {
+            self.runtime.spawn(start_pod(Arc::clone(&self.node), self.finished.clone(), request));
+        }
+        result
+    }
+}
+
+async fn start_pod<N: Node>(node: Arc<N>, finished: mpsc::UnboundedSender<Finished<N::Pod>>, request: PodRequest) {
+    let uid = request.uid.clone();
+    // In a task of its own, so that a node that panics is a pod that failed and not one that starts forever.
+    let result = tokio::spawn(async move { node.start(request).await }).await;
+    let result = result.unwrap_or_else(|error| Err(StartError::new("RunContainerError", format!("starting failed: {error}"))));
+    // Nobody listens once the cluster is gone.
+    let _ = finished.send((uid, result));
+}
+
+/// Takes in the pods that were started, as many at once as have come.
+async fn take_in<N: Node>(cluster: Weak<Inner<N>>, mut results: mpsc::UnboundedReceiver<Finished<N::Pod>>) {
+    let mut batch = Vec::new();
+    while results.recv_many(&mut batch, BATCH).await > 0 {
+        let Some(cluster) = cluster.upgrade() else { return };
+        let count = batch.len();
+        cluster.change(|state| {
+            for (uid, result) in batch.drain(..) {
+                state.started(&uid, result);
+            }
+        });
+        cluster.starting.send_modify(|starting| *starting = starting.saturating_sub(count));
+    }
+}

@@ -1,0 +1,24 @@
+//! Garbage collection: what belongs to an object that is gone goes too (Kubernetes, "Garbage collection", background
+//! propagation), and a namespace takes everything in it along.
+//!
+//! Absent: foreground and orphan propagation, finalizers.
+
+use crate::object::{Key, Kind, Object};
+use crate::store::Store;
+
+use super::Action;
+
+/// Deletes what names the gone `owner` and no other owner that is still there.
+pub(super) fn sync(store: &Store, owner: &str, namespace: Option<&str>) -> Vec<Action> {
+    let dependents = store.dependents(owner).filter(|key| store.find(key).is_some_and(|object| orphan(store, object)));
+    let inside = namespace.map(|namespace| store.keys_in(namespace)).unwrap_or_default();
+    dependents.cloned().chain(inside).map(Action::Delete).collect()
+}
+
+fn orphan(store: &Store, object: &Object) -> bool {
+    let namespace = object.key().namespace;
+    !object.metadata().owner_references.iter().flatten().any(|owner| {
+        let found = Kind::of(&owner.kind).and_then(|kind| store.find(&Key::new(kind, &*namespace, &*owner.name)));
+        found.is_some_and(|found| found.uid() == owner.uid)
+    })
+}

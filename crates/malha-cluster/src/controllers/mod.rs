@@ -1,0 +1,133 @@
+//! The controllers: what follows from the objects that are there.
+//!
+//! Each is a function of the store and of one object's key, and returns what is to be done; nothing here waits, and
+//! nothing has a state of its own. As in Kubernetes they are level-triggered: what they return follows from how things
+//! are, not from what happened, and is nothing at all once everything is as it should be.
+//!
+//! [`affected`] is the work queue's other half: which objects have to be looked at again after a change.
+
+pub(crate) mod deployment;
+pub(crate) mod garbage;
+pub(crate) mod replica_set;
+pub(crate) mod service;
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::object::{Key, Kind, Object, Stored};
+use crate::selector;
+use crate::store::{Change, ChangeKind, Store};
+
+/// What a controller wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Action {
+    /// A new object.
+    Create(Object),
+    /// The object of the same key becomes this one.
+    Update(Object),
+    /// The object goes.
+    Delete(Key),
+}
+
+/// Something to look at. The order is that in which it is looked at: from what decides to what follows, so that little
+/// is looked at twice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Task {
+    /// What an object that is gone has left behind.
+    Garbage { owner: String, namespace: Option<String> },
+    /// A Deployment's replica sets.
+    Deployment(Key),
+    /// A replica set's pods.
+    ReplicaSet(Key),
+    /// The kubelet's part.
+    Pod(Key),
+    /// A Service's endpoints.
+    Service(Key),
+}
+
+impl Task {
+    /// What is to be done about it. The kubelet's part is not decided here: it has state.
+    pub(crate) fn actions(&self, store: &Store) -> Vec<Action> {
+        match self {
+            Self::Garbage { owner, namespace } => garbage::sync(store, owner, namespace.as_deref()),
+            Self::Deployment(key) => deployment::sync(store, key),
+            Self::ReplicaSet(key) => replica_set::sync(store, key),
+            Self::Service(key) => service::sync(store, key),
+            Self::Pod(_) => Vec::new(),
+        }
+    }
+}
+
+/// Adds to `tasks` what has to be looked at after `change`.
+pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task>) {
+    let object = &change.object;
+    let key = object.key();
+    if change.kind == ChangeKind::Deleted {
+        let namespace = (key.kind == Kind::Namespace).then(|| key.name.clone());
+        tasks.insert(Task::Garbage { owner: object.uid().to_owned(), namespace });
+    }
+    if let Some(owner) = object.controller() {
+        let owner_key = |kind| Key::new(kind, key.namespace.as_str(), owner.name.as_str());
+        match owner.kind.as_str() {
+            "Deployment" => drop(tasks.insert(Task::Deployment(owner_key(Kind::Deployment)))),
+            "ReplicaSet" => drop(tasks.insert(Task::ReplicaSet(owner_key(Kind::ReplicaSet)))),
+            "Service" => drop(tasks.insert(Task::Service(owner_key(Kind::Service)))),
+            _ => {}
+        }
+    }
+    match object {
+        Object::Deployment(_) => drop(tasks.insert(Task::Deployment(key))),
+        Object::ReplicaSet(_) => drop(tasks.insert(Task::ReplicaSet(key))),
+        Object::Service(_) => drop(tasks.insert(Task::Service(key))),
+        Object::Pod(pod) => {
+            services_of(store, pod, tasks);
+            if let Some(Object::Pod(before)) = &change.before
+                && before.metadata.labels != pod.metadata.labels
+            {
+                services_of(store, before, tasks);
+            }
+            tasks.insert(Task::Pod(key));
+        }
+        _ => {}
+    }
+}
+
+fn services_of(store: &Store, pod: &Pod, tasks: &mut BTreeSet<Task>) {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    for service in store.list_in::<Service>(namespace) {
+        let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        if selector::selects(selector, pod.metadata.labels.as_ref()) {
+            tasks.insert(Task::Service(Key::new(Kind::Service, namespace, name(service.as_ref()))));
+        }
+    }
+}
+
+/// The reference of a dependent to the owner whose controller makes it.
+fn owned_by<T: Stored>(owner: &T) -> Vec<OwnerReference> {
+    vec![OwnerReference {
+        api_version: T::KIND.api_version().to_owned(),
+        kind: T::KIND.to_string(),
+        name: name(owner).to_owned(),
+        uid: uid(owner).to_owned(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }]
+}
+
+/// The name of a stored object.
+pub(crate) fn name<T: Stored>(object: &T) -> &str {
+    object.metadata().name.as_deref().unwrap_or_default()
+}
+
+/// The uid of a stored object.
+pub(crate) fn uid<T: Stored>(object: &T) -> &str {
+    object.metadata().uid.as_deref().unwrap_or_default()
+}
+
+/// Whether a pod's condition `Ready` holds.
+pub(crate) fn ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}

@@ -1,0 +1,114 @@
+//! The kubelet's other side: what really runs pods.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use crate::selector::Labels;
+
+/// Runs pods. The cluster decides which; a node only starts and stops what it is told.
+pub trait Node: Send + Sync + 'static {
+    /// What answers for a pod on the data plane.
+    type Pod: Clone + Send + Sync + 'static;
+
+    /// Starts a pod; it is ready for requests when this returns.
+    fn start(&self, request: PodRequest) -> impl Future<Output = Result<Self::Pod, StartError>> + Send;
+
+    /// Stops a pod. It is no endpoint any more in the last published snapshot; requests that began with an older one
+    /// may still be under way, and what becomes of them is the node's decision.
+    fn stop(&self, pod: Self::Pod) -> impl Future<Output = ()> + Send;
+}
+
+/// All that a node needs to know to start a pod.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PodRequest {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Address of the pod.
+    pub ip: Ipv4Addr,
+    /// Labels of the pod.
+    pub labels: Labels,
+    /// Name of its only container.
+    pub container: String,
+    /// Image of the container, as written.
+    pub image: String,
+    /// The container's environment, resolved: literal values, Secrets, `ConfigMaps`, fields, `$(…)` expanded. Names are
+    /// unique. May hold secrets: `Debug` shows the names only.
+    pub env: Vec<(String, String)>,
+    /// `containerPort` of the container's TCP ports. Informational, as in Kubernetes.
+    pub ports: Vec<u16>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// `resources` of a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `limits.memory`, in bytes.
+    pub memory: Option<u64>,
+    /// `limits.cpu`, in thousandths of a core.
+    pub cpu: Option<u64>,
+    /// `requests.cpu`, in thousandths of a core; the limit where none is given, as Kubernetes defaults it.
+    pub cpu_request: Option<u64>,
+}
+
+impl fmt::Debug for PodRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("PodRequest")
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .field("uid", &self.uid)
+            .field("ip", &self.ip)
+            .field("labels", &self.labels)
+            .field("container", &self.container)
+            .field("image", &self.image)
+            .field("env (names)", &names)
+            .field("ports", &self.ports)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// Why a pod does not start, as `kubectl get pods` (the reason) and `kubectl describe pod` (the message) show it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {message}")]
+pub struct StartError {
+    /// In Kubernetes' words: `ErrImageNeverPull`, `CreateContainerConfigError`, `RunContainerError`, …
+    pub reason: String,
+    /// What is wrong, and where it can be said what to do.
+    pub message: String,
+}
+
+impl StartError {
+    /// A reason and a message.
+    pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_for_debugging_shows_no_value() {
+        let request = PodRequest {
+            namespace: "default".into(),
+            name: "auth".into(),
+            uid: String::new(),
+            ip: Ipv4Addr::LOCALHOST,
+            labels: Labels::new(),
+            container: "auth".into(),
+            image: "workshop:0.0.1".into(),
+            env: vec![("JWT_PRIVATE_KEY".into(), "hunter2".into())],
+            ports: vec![80],
+            limits: Limits::default(),
+        };
+        let text = format!("{request:?}");
+        assert!(text.contains("JWT_PRIVATE_KEY") && !text.contains("hunter2"), "{text}");
+    }
+}

@@ -1,0 +1,245 @@
+//! The objects of the cluster: one type for all kinds that it stores, and the typed ones inside.
+
+use std::fmt;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use malha_manifest::{LoadedObject, istio};
+use serde_json::Value as Json;
+
+/// An object of Istio: malha-manifest's typed `spec` with the metadata that every object has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Istio<S> {
+    /// As written: `networking.istio.io/v1`, `…/v1beta1` and `…/v1alpha3` are the same object.
+    pub api_version: String,
+    /// Metadata.
+    pub metadata: ObjectMeta,
+    /// The typed `spec`.
+    pub spec: S,
+    /// `spec` as written, also with the fields that the typed one does not know.
+    pub json: Json,
+}
+
+/// `Gateway` of networking.istio.io.
+pub type Gateway = Istio<istio::Gateway>;
+/// `VirtualService` of networking.istio.io.
+pub type VirtualService = Istio<istio::VirtualService>;
+
+/// A type that the store keeps.
+pub trait Stored: Clone + PartialEq + Send + Sync + 'static {
+    /// Its kind.
+    const KIND: Kind;
+    /// Its metadata.
+    fn metadata(&self) -> &ObjectMeta;
+    /// Its metadata, to change.
+    fn metadata_mut(&mut self) -> &mut ObjectMeta;
+    /// As an [`Object`].
+    fn into_object(self) -> Object;
+    /// Out of an [`Object`] of this kind.
+    fn of(object: &Object) -> Option<&Arc<Self>>;
+}
+
+macro_rules! kinds {
+    ($($kind:ident $plural:literal $api:literal $scope:ident,)*) => {
+        /// The kinds that the cluster stores.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(missing_docs, reason = "they are Kubernetes' and Istio's own names")]
+        pub enum Kind { $($kind,)* }
+
+        impl Kind {
+            /// As in URLs and error messages: `deployments.apps`.
+            pub fn plural(self) -> &'static str {
+                match self { $(Self::$kind => $plural,)* }
+            }
+
+            /// As manifests write it: `apps/v1`.
+            pub fn api_version(self) -> &'static str {
+                match self { $(Self::$kind => $api,)* }
+            }
+
+            /// Whether its objects belong to a namespace.
+            pub fn namespaced(self) -> bool {
+                match self { $(Self::$kind => kinds!(@scope $scope),)* }
+            }
+
+            /// The kind of this name.
+            pub fn of(name: &str) -> Option<Self> {
+                match name { $(stringify!($kind) => Some(Self::$kind),)* _ => None }
+            }
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)* }
+            }
+        }
+
+        /// An object of any kind. Cloning is cheap: an object is never changed in place, only replaced.
+        #[derive(Clone, Debug, PartialEq)]
+        #[expect(missing_docs, reason = "they are Kubernetes' and Istio's own names")]
+        pub enum Object { $($kind(Arc<$kind>),)* }
+
+        impl Object {
+            /// Its kind.
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$kind(_) => Kind::$kind,)* }
+            }
+
+            /// Its metadata.
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self { $(Self::$kind(object) => &object.metadata,)* }
+            }
+
+            pub(crate) fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self { $(Self::$kind(object) => &mut Arc::make_mut(object).metadata,)* }
+            }
+        }
+
+        $(impl Stored for $kind {
+            const KIND: Kind = Kind::$kind;
+
+            fn metadata(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+
+            fn into_object(self) -> Object {
+                Object::$kind(Arc::new(self))
+            }
+
+            fn of(object: &Object) -> Option<&Arc<Self>> {
+                match object { Object::$kind(object) => Some(object), _ => None }
+            }
+        })*
+    };
+    (@scope cluster) => { false };
+    (@scope namespaced) => { true };
+}
+
+// In the order in which objects that are applied together have to be there, as `kubectl apply -k` sorts them.
+kinds! {
+    Namespace "namespaces" "v1" cluster,
+    RuntimeClass "runtimeclasses.node.k8s.io" "node.k8s.io/v1" cluster,
+    ServiceAccount "serviceaccounts" "v1" namespaced,
+    ConfigMap "configmaps" "v1" namespaced,
+    Secret "secrets" "v1" namespaced,
+    Service "services" "v1" namespaced,
+    EndpointSlice "endpointslices.discovery.k8s.io" "discovery.k8s.io/v1" namespaced,
+    Deployment "deployments.apps" "apps/v1" namespaced,
+    ReplicaSet "replicasets.apps" "apps/v1" namespaced,
+    Pod "pods" "v1" namespaced,
+    Gateway "gateways.networking.istio.io" "networking.istio.io/v1" namespaced,
+    VirtualService "virtualservices.networking.istio.io" "networking.istio.io/v1" namespaced,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Object {
+    /// What tells it from all others.
+    pub fn key(&self) -> Key {
+        let meta = self.metadata();
+        let name = meta.name.clone().unwrap_or_default();
+        if self.kind().namespaced() {
+            let namespace = meta.namespace.clone().unwrap_or_else(|| "default".to_owned());
+            Key { kind: self.kind(), namespace, name }
+        } else {
+            Key { kind: self.kind(), namespace: String::new(), name }
+        }
+    }
+
+    /// Whether what the user asks for is the same (`metadata.generation` counts its changes). Kinds without a `spec`
+    /// have no generation.
+    pub(crate) fn same_spec(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Deployment(a), Self::Deployment(b)) => a.spec == b.spec,
+            (Self::ReplicaSet(a), Self::ReplicaSet(b)) => a.spec == b.spec,
+            (Self::Pod(a), Self::Pod(b)) => a.spec == b.spec,
+            (Self::Gateway(a), Self::Gateway(b)) => a.json == b.json,
+            (Self::VirtualService(a), Self::VirtualService(b)) => a.json == b.json,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn has_generation(&self) -> bool {
+        matches!(
+            self,
+            Self::Deployment(_) | Self::ReplicaSet(_) | Self::Pod(_) | Self::Gateway(_) | Self::VirtualService(_)
+        )
+    }
+
+    /// The uid that the store gave; empty before.
+    pub(crate) fn uid(&self) -> &str {
+        self.metadata().uid.as_deref().unwrap_or_default()
+    }
+
+    /// The owner whose controller made it.
+    pub(crate) fn controller(&self) -> Option<&OwnerReference> {
+        self.metadata().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+    }
+}
+
+/// What tells an object from all others. Ordered by kind, namespace, name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for kinds that belong to the whole cluster.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl Key {
+    /// The key of `name`, in `namespace` where the kind has one.
+    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        let namespace = if kind.namespaced() { namespace.into() } else { String::new() };
+        Self { kind, namespace, name: name.into() }
+    }
+}
+
+impl fmt::Display for Key {
+    /// As malha-manifest shows it: `Deployment posts-deployment`, with the namespace where it is not `default`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" | "default" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+impl From<LoadedObject> for Object {
+    fn from(loaded: LoadedObject) -> Self {
+        use malha_manifest::Object as Manifest;
+        let LoadedObject { id, api_version, object, json, .. } = loaded;
+        let mut object = match object {
+            Manifest::Namespace(object) => object.into_object(),
+            Manifest::ConfigMap(object) => object.into_object(),
+            Manifest::Secret(object) => object.into_object(),
+            Manifest::Service(object) => object.into_object(),
+            Manifest::ServiceAccount(object) => object.into_object(),
+            Manifest::Deployment(object) => object.into_object(),
+            Manifest::RuntimeClass(object) => object.into_object(),
+            Manifest::Gateway(spec) => istio_object(api_version, spec, json).into_object(),
+            Manifest::VirtualService(spec) => istio_object(api_version, spec, json).into_object(),
+        };
+        let meta = object.metadata_mut();
+        meta.name = Some(id.name);
+        meta.namespace = id.namespace;
+        object
+    }
+}
+
+fn istio_object<S>(api_version: String, spec: S, mut json: Json) -> Istio<S> {
+    // malha-manifest has checked the metadata; what it let pass and Kubernetes' type does not take is not there.
+    let metadata = serde_json::from_value(json["metadata"].take()).unwrap_or_default();
+    Istio { api_version, metadata, spec, json: json["spec"].take() }
+}
