@@ -34,7 +34,8 @@ impl Pool {
 
     /// The next free address; `None` when all are taken.
     pub(crate) fn take(&mut self) -> Option<Ipv4Addr> {
-        let free = (self.next..=self.last).chain(self.first..self.next).find(|address| !self.taken.contains(address))?;
+        let free =
+            (self.next..=self.last).chain(self.first..self.next).find(|address| !self.taken.contains(address))?;
         self.taken.insert(free);
         self.next = if free == self.last { self.first } else { free + 1 };
         Some(Ipv4Addr::from(free))

@@ -66,7 +66,12 @@ fn merge_string_data(secret: &mut Secret) {
     }
 }
 
-fn service_defaults(key: &Key, service: &mut Service, existing: Option<&Service>, pool: &mut Pool) -> Result<(), Error> {
+fn service_defaults(
+    key: &Key,
+    service: &mut Service,
+    existing: Option<&Service>,
+    pool: &mut Pool,
+) -> Result<(), Error> {
     let spec = service.spec.get_or_insert_default();
     let kind = spec.type_.get_or_insert_with(|| "ClusterIP".to_owned()).clone();
     for port in spec.ports.iter_mut().flatten() {
@@ -83,7 +88,8 @@ fn service_defaults(key: &Key, service: &mut Service, existing: Option<&Service>
             (Some(wanted), Some(had)) if wanted == had => had,
             (Some(_), Some(_)) => return Err(Error::invalid(key, "spec.clusterIPs[0]", "may not change once set")),
             (Some(wanted), None) => {
-                let refused = |why: &str| Error::invalid(key, "spec.clusterIPs", format!("Invalid value: [\"{wanted}\"]: {why}"));
+                let refused =
+                    |why: &str| Error::invalid(key, "spec.clusterIPs", format!("Invalid value: [\"{wanted}\"]: {why}"));
                 let address: Ipv4Addr = wanted.parse().map_err(|_| refused("must be a valid IPv4 address"))?;
                 pool.claim(address).map_err(refused)?;
                 wanted

@@ -197,7 +197,8 @@ async fn start_pod<N: Node>(node: Arc<N>, finished: mpsc::UnboundedSender<Finish
     let uid = request.uid.clone();
     // In a task of its own, so that a node that panics is a pod that failed and not one that starts forever.
     let result = tokio::spawn(async move { node.start(request).await }).await;
-    let result = result.unwrap_or_else(|error| Err(StartError::new("RunContainerError", format!("starting failed: {error}"))));
+    let result =
+        result.unwrap_or_else(|error| Err(StartError::new("RunContainerError", format!("starting failed: {error}"))));
     // Nobody listens once the cluster is gone.
     let _ = finished.send((uid, result));
 }

@@ -53,7 +53,15 @@ impl Events {
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
-        self.0.push_back(Event { kind, reason: reason.to_owned(), message, object, first: now.clone(), last: now, count: 1 });
+        self.0.push_back(Event {
+            kind,
+            reason: reason.to_owned(),
+            message,
+            object,
+            first: now.clone(),
+            last: now,
+            count: 1,
+        });
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {

@@ -9,7 +9,7 @@ use malha_world::World;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::object::{Istio, Stored, VirtualService};
+use crate::object::Stored;
 use crate::store::Store;
 
 fn read<T: DeserializeOwned>(json: Value) -> T {
@@ -73,18 +73,4 @@ pub(crate) fn secret(name: &str, data: &[(&str, &str)]) -> Secret {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
     let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
     Secret { metadata, data: Some(data.collect()), ..Secret::default() }
-}
-
-/// An object of Istio in namespace `default`.
-pub(crate) fn istio<S: DeserializeOwned>(name: &str, spec: Value) -> Istio<S> {
-    Istio {
-        api_version: "networking.istio.io/v1".into(),
-        metadata: ObjectMeta { name: Some(name.into()), namespace: Some("default".into()), ..ObjectMeta::default() },
-        spec: read(spec.clone()),
-        json: spec,
-    }
-}
-
-pub(crate) fn virtual_service(name: &str, spec: Value) -> VirtualService {
-    istio(name, spec)
 }

@@ -79,14 +79,32 @@ mod tests {
 
     #[test]
     fn cpu_is_read_in_millicores() {
-        for (text, want) in [("100m", 100), ("0.1", 100), ("1", 1_000), ("2.5", 2_500), ("1u", 1), ("1n", 1), ("1k", 1_000_000)] {
+        for (text, want) in
+            [("100m", 100), ("0.1", 100), ("1", 1_000), ("2.5", 2_500), ("1u", 1), ("1n", 1), ("1k", 1_000_000)]
+        {
             assert_eq!(millicores(text), Some(want), "{text}");
         }
     }
 
     #[test]
     fn what_is_not_a_quantity_is_refused() {
-        for text in ["", "M", "-1", "1.2.3", "1 M", "1MB", "1mi", "1K", "++1", "1+1", "e3", "1e", "99999999999999999999", "1e40", "１"] {
+        for text in [
+            "",
+            "M",
+            "-1",
+            "1.2.3",
+            "1 M",
+            "1MB",
+            "1mi",
+            "1K",
+            "++1",
+            "1+1",
+            "e3",
+            "1e",
+            "99999999999999999999",
+            "1e40",
+            "１",
+        ] {
             assert_eq!(bytes(text), None, "{text}");
         }
     }

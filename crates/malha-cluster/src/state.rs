@@ -96,7 +96,8 @@ impl<P: Clone> State<P> {
             work: Work::default(),
         };
         let meta = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let namespaces = NAMESPACES.map(|name| Namespace { metadata: meta(name), ..Namespace::default() }.into_object());
+        let namespaces =
+            NAMESPACES.map(|name| Namespace { metadata: meta(name), ..Namespace::default() }.into_object());
         // The name and the handler are runtime-class-manager's.
         let annotations = Some([(BUILT_IN.to_owned(), "true".to_owned())].into());
         let class = RuntimeClass {
@@ -156,11 +157,17 @@ impl<P: Clone> State<P> {
                 slot.life = Life::Running(running);
                 let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
                 let name = container.map_or("", |container| container.name.as_str());
-                (kubelet::status::running(pod, ip, &now), EventKind::Normal, "Started", format!("Started container {name}"))
+                (
+                    kubelet::status::running(pod, ip, &now),
+                    EventKind::Normal,
+                    "Started",
+                    format!("Started container {name}"),
+                )
             }
             (result, ip) => {
                 slot.life = Life::Failed;
-                let why = result.err().unwrap_or_else(|| StartError::new("RunContainerError", "the pod has no address"));
+                let why =
+                    result.err().unwrap_or_else(|| StartError::new("RunContainerError", "the pod has no address"));
                 let message = format!("Error: {}", why.message);
                 (kubelet::status::waiting(pod, ip, Some(&why), &now), EventKind::Warning, "Failed", message)
             }
@@ -189,7 +196,7 @@ impl<P: Clone> State<P> {
                 }
             }
         }
-        if std::mem::take(&mut self.mesh_changed) {
+        if std::mem::take(&mut self.mesh_changed) && !self.closed {
             self.mesh_version += 1;
             let pods = &mut self.pods;
             let mut endpoint = |uid: &str, port| pods.get_mut(uid).and_then(|slot| slot.endpoint(port));

@@ -239,7 +239,8 @@ impl Store {
     /// The changes after `version`, in order.
     pub fn since(&self, version: u64) -> Result<impl Iterator<Item = &Change>, Expired> {
         // Nothing is lost as long as everything that happened after `version` is remembered.
-        let forgotten = self.history.front().filter(|_| self.history.len() == HISTORY).map_or(0, |first| first.version - 1);
+        let forgotten =
+            self.history.front().filter(|_| self.history.len() == HISTORY).map_or(0, |first| first.version - 1);
         if version < forgotten {
             return Err(Expired { asked: version, oldest: forgotten });
         }
@@ -343,8 +344,7 @@ mod tests {
     async fn dependents_are_found_by_the_owners_uid() {
         let mut store = store();
         let mut object = config("a", "1");
-        object.metadata.owner_references =
-            Some(vec![OwnerReference { uid: "u".into(), ..OwnerReference::default() }]);
+        object.metadata.owner_references = Some(vec![OwnerReference { uid: "u".into(), ..OwnerReference::default() }]);
         let key = store.create(object.into_object()).unwrap();
         assert_eq!((store.owned::<ConfigMap>("u").count(), store.owned::<Namespace>("u").count()), (1, 0));
         store.delete(&key).unwrap();

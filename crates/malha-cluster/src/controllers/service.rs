@@ -27,7 +27,8 @@ pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
     let spec = service.spec.clone().unwrap_or_default();
     let mut wanted: BTreeMap<Vec<Option<i32>>, Vec<Endpoint>> = BTreeMap::new();
     let ports = spec.ports.unwrap_or_default();
-    if spec.type_.as_deref() != Some("ExternalName") && spec.selector.as_ref().is_some_and(|labels| !labels.is_empty()) {
+    if spec.type_.as_deref() != Some("ExternalName") && spec.selector.as_ref().is_some_and(|labels| !labels.is_empty())
+    {
         let not_ready_too = spec.publish_not_ready_addresses == Some(true);
         for pod in store.list_in::<Pod>(&key.namespace) {
             if selector::selects(spec.selector.as_ref(), pod.metadata.labels.as_ref())
@@ -46,7 +47,8 @@ pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
             Some(index) => {
                 let slice = existing.swap_remove(index);
                 if slice.endpoints != endpoints {
-                    actions.push(Action::Update(EndpointSlice { endpoints, ..EndpointSlice::clone(slice) }.into_object()));
+                    actions
+                        .push(Action::Update(EndpointSlice { endpoints, ..EndpointSlice::clone(slice) }.into_object()));
                 }
             }
             None => actions.push(Action::Create(slice(service, ports, endpoints).into_object())),
@@ -58,7 +60,8 @@ pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
 }
 
 fn slice(service: &Service, ports: Vec<EndpointPort>, endpoints: Vec<Endpoint>) -> EndpointSlice {
-    let labels = [(SERVICE_LABEL, name(service)), ("endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io")];
+    let labels =
+        [(SERVICE_LABEL, name(service)), ("endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io")];
     EndpointSlice {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", name(service))),

@@ -97,7 +97,8 @@ impl Sources<'_> {
         if let Some(field) = &source.field_ref {
             return self.field(&field.field_path).map(Some);
         }
-        Err("malha resolves configMapKeyRef, secretKeyRef and fieldRef in valueFrom; this variable uses another source".to_owned())
+        Err("malha resolves configMapKeyRef, secretKeyRef and fieldRef in valueFrom; this variable uses another source"
+            .to_owned())
     }
 
     fn required(
@@ -116,8 +117,12 @@ impl Sources<'_> {
 
     /// A Secret's value as text, which an environment is made of.
     fn text(&self, name: &str, key: &str, value: &[u8]) -> Result<String, String> {
-        String::from_utf8(value.to_vec())
-            .map_err(|_| format!("key {key} in Secret {}/{name} is not UTF-8, which an environment variable has to be", self.namespace))
+        String::from_utf8(value.to_vec()).map_err(|_| {
+            format!(
+                "key {key} in Secret {}/{name} is not UTF-8, which an environment variable has to be",
+                self.namespace
+            )
+        })
     }
 
     /// The downward API (`pkg/fieldpath`, and `podFieldSelectorRuntimeValue` of the kubelet).

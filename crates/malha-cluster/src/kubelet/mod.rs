@@ -66,5 +66,7 @@ fn amount(
     read: fn(&str) -> Option<u64>,
 ) -> Result<Option<u64>, String> {
     let Some(Quantity(text)) = list.and_then(|list| list.get(resource)) else { return Ok(None) };
-    read(text).map(Some).ok_or_else(|| format!("`{text}` is not a quantity of {resource}; write one such as `128M` or `100m`"))
+    read(text)
+        .map(Some)
+        .ok_or_else(|| format!("`{text}` is not a quantity of {resource}; write one such as `128M` or `100m`"))
 }

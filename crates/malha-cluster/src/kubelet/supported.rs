@@ -78,11 +78,8 @@ mod tests {
 
     #[test]
     fn one_spin_container_with_scratch_space_is_fine() {
-        let scratch = Volume {
-            name: "tmp".into(),
-            empty_dir: Some(EmptyDirVolumeSource::default()),
-            ..Volume::default()
-        };
+        let scratch =
+            Volume { name: "tmp".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
         assert_eq!(verdict(|spec| spec.volumes = Some(vec![scratch])), None);
     }
 

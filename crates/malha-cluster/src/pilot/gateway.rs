@@ -37,7 +37,8 @@ pub(super) fn listeners<P>(
         let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
         let key = Key::new(Kind::Gateway, namespace, name(gateway.as_ref()));
         if !played(&gateway.spec.selector) {
-            let message = "spec.selector: selects no gateway that malha plays (istio: ingressgateway); nothing listens for it";
+            let message =
+                "spec.selector: selects no gateway that malha plays (istio: ingressgateway); nothing listens for it";
             findings.add(key, message.to_owned());
             continue;
         }
@@ -125,8 +126,7 @@ fn intersection(server: &[String], virtual_service: &[String], namespace: &str) 
     common
 }
 
-fn played(selector: &std::collections::BTreeMap<String, String>) -> bool {
-    let selector: &Labels = selector;
+fn played(selector: &Labels) -> bool {
     PLAYED.iter().any(|labels| selector.iter().all(|(key, value)| labels.contains(&(key.as_str(), value.as_str()))))
 }
 
@@ -139,5 +139,8 @@ fn plain_http(server: &Server) -> Result<u16, String> {
     if server.tls.as_ref().is_some_and(|tls| tls.https_redirect) {
         return Err("tls.httpsRedirect: not carried out yet".to_owned());
     }
-    u16::try_from(port.number).ok().filter(|port| *port > 0).ok_or_else(|| format!("port.number: {} is no port", port.number))
+    u16::try_from(port.number)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("port.number: {} is no port", port.number))
 }

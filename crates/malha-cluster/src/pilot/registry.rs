@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use malha_routing::{Cluster, Destination, Endpoint, HostPattern, HostTable, Listener, ListenerKind, Route, VirtualHost};
+use malha_routing::{
+    Cluster, Destination, Endpoint, HostPattern, HostTable, Listener, ListenerKind, Route, VirtualHost,
+};
 
 use crate::controllers::{name, uid};
 use crate::store::Store;
@@ -89,10 +91,8 @@ impl<P> Registry<P> {
                 let mut hosts = HostTable::default();
                 let host = VirtualHost { name: service.domain(*port), routes: vec![default_route(cluster)] };
                 hosts.insert(HostPattern::Any, Arc::new(host));
-                let kind = ListenerKind::LoadBalancer {
-                    namespace: service.namespace.clone(),
-                    service: service.name.clone(),
-                };
+                let kind =
+                    ListenerKind::LoadBalancer { namespace: service.namespace.clone(), service: service.name.clone() };
                 Listener { kind, port: *port, hosts }
             })
         })

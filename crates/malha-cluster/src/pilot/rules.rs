@@ -86,7 +86,10 @@ impl<P> Entrance<'_, P> {
             ("redirect", rule.redirect.is_some()),
             ("directResponse", rule.direct_response.is_some()),
             ("delegate", rule.delegate.is_some()),
-            ("rewrite.uriRegexRewrite", rule.rewrite.as_ref().is_some_and(|rewrite| rewrite.uri_regex_rewrite.is_some())),
+            (
+                "rewrite.uriRegexRewrite",
+                rule.rewrite.as_ref().is_some_and(|rewrite| rewrite.uri_regex_rewrite.is_some()),
+            ),
         ];
         if let Some((field, _)) = other.into_iter().find(|(_, set)| *set) {
             author.report(format_args!(".{field}: not carried out yet; the rule is left out"));
@@ -129,17 +132,18 @@ impl<P> Entrance<'_, P> {
         }
         let found = chosen.into_iter().map(|(weight, destination)| {
             let cluster = self.cluster(destination, namespace);
-            (weight, cluster.map_err(|why| author.report(format_args!(".route: {why}; its share is answered with 503"))).ok())
+            (
+                weight,
+                cluster
+                    .map_err(|why| author.report(format_args!(".route: {why}; its share is answered with 503")))
+                    .ok(),
+            )
         });
         Some(found.collect())
     }
 
     /// The cluster of a destination (Istio, `GetDestinationCluster`).
-    fn cluster(
-        &self,
-        destination: &istio::Destination,
-        namespace: &str,
-    ) -> Result<Arc<Cluster<P>>, String> {
+    fn cluster(&self, destination: &istio::Destination, namespace: &str) -> Result<Arc<Cluster<P>>, String> {
         let host = full_name(&destination.host, namespace);
         let Some(service) = self.registry.get(&host) else {
             let short = destination.host.contains('.') && !host.ends_with(".svc.cluster.local");
@@ -219,7 +223,9 @@ impl Author<'_> {
             }
         };
         if let Some(field) = field {
-            self.report(format_args!(".match[{at}].{field}: not carried out yet; requests never meet this alternative"));
+            self.report(format_args!(
+                ".match[{at}].{field}: not carried out yet; requests never meet this alternative"
+            ));
             return None;
         }
         Some(RouteMatch { path })

@@ -1,0 +1,216 @@
+//! Whatever is applied and deleted, in whatever order: replicas, owners and endpoints agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use malha_cluster::{Kind, Store, Stored};
+use malha_routing::Snapshot;
+use proptest::prelude::*;
+
+use crate::node::{Harness, Pod as Running, deployment, service};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Deploy { app: usize, replicas: u32, image: usize, recreate: bool },
+    Serve { app: usize, load_balancer: bool },
+    Secret,
+    DeletePod(prop::sample::Index),
+    DeleteSet(prop::sample::Index),
+    Delete(Kind, usize),
+    Wait,
+}
+
+const APPS: [&str; 3] = ["posts", "comments", "auth"];
+const IMAGES: [&str; 5] = ["workshop:0.0.1", "workshop:0.0.2", "slow:1", "missing:1", "panic:1"];
+const ENV: &str = "
+        env:
+        - {name: KEY, valueFrom: {secretKeyRef: {name: keys, key: k}}}";
+
+fn step() -> impl Strategy<Value = Step> {
+    let app = 0..APPS.len();
+    prop_oneof![
+        6 => (app.clone(), 0..5_u32, 0..IMAGES.len(), any::<bool>())
+            .prop_map(|(app, replicas, image, recreate)| Step::Deploy { app, replicas, image, recreate }),
+        3 => (app.clone(), any::<bool>()).prop_map(|(app, load_balancer)| Step::Serve { app, load_balancer }),
+        1 => Just(Step::Secret),
+        2 => any::<prop::sample::Index>().prop_map(Step::DeletePod),
+        1 => any::<prop::sample::Index>().prop_map(Step::DeleteSet),
+        2 => (prop::sample::select(vec![Kind::Deployment, Kind::Service, Kind::Secret]), app)
+            .prop_map(|(kind, app)| Step::Delete(kind, app)),
+        2 => Just(Step::Wait),
+    ]
+}
+
+async fn take(harness: &Harness, step: &Step) {
+    let named = |kind| {
+        harness.cluster.read(|store| match kind {
+            Kind::Pod => store.list::<Pod>().filter_map(|pod| pod.metadata.name.clone()).collect::<Vec<_>>(),
+            _ => store.list::<ReplicaSet>().filter_map(|set| set.metadata.name.clone()).collect(),
+        })
+    };
+    let delete = |kind, name: &str| drop(harness.cluster.delete(&malha_cluster::Key::new(kind, "default", name)));
+    match step {
+        Step::Deploy { app, replicas, image, recreate } => {
+            // `auth` cannot run without its Secret.
+            let env = if APPS[*app] == "auth" { ENV } else { "" };
+            let mut yaml = deployment(APPS[*app], *replicas, IMAGES[*image], env);
+            if *recreate {
+                yaml = yaml.replace("  replicas:", "  strategy: {type: Recreate}\n  replicas:");
+            }
+            harness.apply_now(&yaml);
+        }
+        Step::Serve { app, load_balancer } => {
+            let kind = if *load_balancer { "  type: LoadBalancer" } else { "" };
+            harness.apply_now(&service(APPS[*app], kind));
+        }
+        Step::Secret => {
+            drop(harness.apply_now("apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {k: v}"))
+        }
+        Step::DeletePod(index) | Step::DeleteSet(index) => {
+            let kind = if matches!(step, Step::DeletePod(_)) { Kind::Pod } else { Kind::ReplicaSet };
+            let names = named(kind);
+            if !names.is_empty() {
+                delete(kind, &names[index.index(names.len())]);
+            }
+        }
+        Step::Delete(Kind::Secret, _) => delete(Kind::Secret, "keys"),
+        Step::Delete(Kind::Service, app) => delete(Kind::Service, &format!("{}-service", APPS[*app])),
+        Step::Delete(kind, app) => delete(*kind, APPS[*app]),
+        Step::Wait => harness.cluster.settled().await,
+    }
+    consistent(harness);
+}
+
+/// What holds at any time.
+fn consistent(harness: &Harness) {
+    harness.cluster.read(|store| {
+        let uids: BTreeSet<_> = everything(store).into_iter().map(|(uid, _)| uid).collect();
+        for (uid, owners) in everything(store) {
+            assert!(owners.iter().all(|owner| uids.contains(owner)), "{uid} has lost its owner");
+        }
+        for deployment in store.list::<Deployment>() {
+            let wanted = deployment.spec.as_ref().unwrap().replicas.unwrap();
+            let replicas = |set: &ReplicaSet| set.spec.as_ref().unwrap().replicas.unwrap();
+            let sets: Vec<_> =
+                store.list::<ReplicaSet>().filter(|set| owns(deployment.as_ref(), set.as_ref())).collect();
+            assert!(sets.iter().all(|set| pods(store, set) == replicas(set)), "a set has its pods");
+            assert!(sets.iter().filter(|set| replicas(set) == wanted).count() >= 1, "one set has them all");
+        }
+        let addresses: Vec<_> = store.list::<Pod>().filter_map(|pod| pod.status.as_ref()?.pod_ip.clone()).collect();
+        assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len(), "no address twice");
+        let addresses: BTreeSet<_> =
+            store.list::<Service>().filter_map(|service| service.spec.as_ref()?.cluster_ip.clone()).collect();
+        assert_eq!(addresses.len(), store.list::<Service>().count(), "no cluster address twice");
+        mesh_agrees(store, &harness.snapshot());
+    });
+    let versions: Vec<_> = harness.cluster.read(|store| store.since(0).unwrap().map(|change| change.version).collect());
+    assert!(
+        versions.iter().zip(1..).all(|(version, count)| *version == count),
+        "each write has a version, none is lost"
+    );
+}
+
+/// Behind each Service's name are exactly the ready pods that it selects.
+fn mesh_agrees(store: &Store, snapshot: &Snapshot<Running>) {
+    for app in APPS {
+        let host = format!("{app}-service.default.svc.cluster.local");
+        let found = snapshot.outbound.get(&80).and_then(|table| table.find(&host));
+        let exists = store.get::<Service>("default", &format!("{app}-service")).is_some();
+        assert_eq!(found.is_some(), exists, "{host}");
+        let Some(found) = found else { continue };
+        let cluster = found.route("/").unwrap().0.destinations[0].cluster.clone().unwrap();
+        let mut got: Vec<_> = cluster.endpoints.iter().map(|endpoint| endpoint.payload.uid.clone()).collect();
+        got.sort();
+        let ready = store.list::<Pod>().filter(|pod| pod.metadata.labels.as_ref().unwrap()["app"] == app && ready(pod));
+        let mut want: Vec<_> = ready.map(|pod| pod.metadata.uid.clone().unwrap()).collect();
+        want.sort();
+        assert_eq!(got, want, "{host}");
+    }
+    assert_eq!(
+        snapshot.listeners.len(),
+        store
+            .list::<Service>()
+            .filter(|service| { service.spec.as_ref().unwrap().type_.as_deref() == Some("LoadBalancer") })
+            .count()
+    );
+}
+
+fn ready(pod: &Pod) -> bool {
+    pod.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+fn everything(store: &Store) -> BTreeMap<String, Vec<String>> {
+    fn add<T: Stored>(store: &Store, all: &mut BTreeMap<String, Vec<String>>) {
+        for object in store.list::<T>() {
+            let owners = object.metadata().owner_references.iter().flatten().map(|owner| owner.uid.clone());
+            all.insert(object.metadata().uid.clone().unwrap(), owners.collect());
+        }
+    }
+    let mut all = BTreeMap::new();
+    add::<Namespace>(store, &mut all);
+    add::<Deployment>(store, &mut all);
+    add::<ReplicaSet>(store, &mut all);
+    add::<Pod>(store, &mut all);
+    add::<Service>(store, &mut all);
+    add::<k8s_openapi::api::discovery::v1::EndpointSlice>(store, &mut all);
+    all
+}
+
+fn owns(owner: &impl Stored, object: &impl Stored) -> bool {
+    let uid = owner.metadata().uid.as_ref();
+    object.metadata().owner_references.iter().flatten().any(|reference| Some(&reference.uid) == uid)
+}
+
+fn pods(store: &Store, set: &ReplicaSet) -> i32 {
+    i32::try_from(store.list::<Pod>().filter(|pod| owns(set, pod.as_ref())).count()).unwrap()
+}
+
+/// What holds once everything has started that can.
+fn at_rest(harness: &Harness) {
+    consistent(harness);
+    let account = harness.node.0.lock();
+    assert!(account.faults.is_empty(), "{:?}", account.faults);
+    let running: BTreeSet<_> = account.running.keys().cloned().collect();
+    harness.cluster.read(|store| {
+        let ready: BTreeSet<_> =
+            store.list::<Pod>().filter(|pod| ready(pod)).map(|pod| pod.metadata.uid.clone().unwrap()).collect();
+        assert_eq!(running, ready, "what runs is what is ready");
+        for deployment in store.list::<Deployment>() {
+            let spec = deployment.spec.as_ref().unwrap();
+            let status = deployment.status.as_ref().unwrap();
+            assert_eq!(status.observed_generation, deployment.metadata.generation);
+            assert_eq!(status.updated_replicas.unwrap_or(0), spec.replicas.unwrap());
+            if status.ready_replicas == status.replicas {
+                assert_eq!(
+                    status.replicas.unwrap_or(0),
+                    spec.replicas.unwrap(),
+                    "all ready, so none is left of before"
+                );
+            }
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #[test]
+    fn replicas_owners_and_endpoints_agree(steps in prop::collection::vec(step(), 1..25), seed: u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        // Nodes that panic are part of the game: keep them quiet.
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|info| if !info.to_string().contains("unwell") { eprintln!("{info}") }));
+        runtime.block_on(async {
+            let harness = Harness::seeded(seed);
+            for step in &steps {
+                take(&harness, step).await;
+            }
+            harness.cluster.settled().await;
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            at_rest(&harness);
+        });
+        std::panic::set_hook(hook);
+    }
+}

@@ -1,0 +1,8 @@
+//! The cluster as a whole, with a node that only pretends to run pods.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod invariants;
+mod life;
+mod mesh;
+mod node;

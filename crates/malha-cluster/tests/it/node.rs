@@ -1,0 +1,169 @@
+//! A node that keeps account of what it was told, and a cluster on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use malha_cluster::{Applied, Cluster, Error, Key, Kind, Node, PodRequest, StartError};
+use malha_manifest::parse_manifests;
+use malha_routing::Snapshot;
+use malha_world::World;
+use parking_lot::Mutex;
+
+/// A pod that runs: what was asked for.
+pub(crate) type Pod = Arc<PodRequest>;
+
+/// What happened on the node.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// By uid.
+    pub(crate) running: BTreeMap<String, Pod>,
+    /// Every start, in order.
+    pub(crate) starts: usize,
+    /// What went wrong.
+    pub(crate) faults: Vec<String>,
+}
+
+/// The image says how a start goes: `missing:…`, `panic:…`, `slow:…` (5 s), `never:…`, anything else is fine.
+#[derive(Clone, Default)]
+pub(crate) struct FakeNode(pub(crate) Arc<Mutex<Account>>);
+
+impl Node for FakeNode {
+    type Pod = Pod;
+
+    async fn start(&self, request: PodRequest) -> Result<Pod, StartError> {
+        self.0.lock().starts += 1;
+        match request.image.split(':').next().unwrap_or_default() {
+            "missing" => {
+                return Err(StartError::new(
+                    "ErrImageNeverPull",
+                    format!("no image {}; run malha build", request.image),
+                ));
+            }
+            "panic" => panic!("the node is unwell"),
+            "slow" => tokio::time::sleep(Duration::from_secs(5)).await,
+            "never" => std::future::pending().await,
+            _ => {}
+        }
+        let pod = Arc::new(request);
+        let mut account = self.0.lock();
+        if account.running.values().any(|other| other.ip == pod.ip) {
+            account.faults.push(format!("address {} runs twice", pod.ip));
+        }
+        if account.running.insert(pod.uid.clone(), Arc::clone(&pod)).is_some() {
+            account.faults.push(format!("{} runs twice", pod.name));
+        }
+        Ok(pod)
+    }
+
+    async fn stop(&self, pod: Pod) {
+        let mut account = self.0.lock();
+        if account.running.remove(&pod.uid).is_none() {
+            account.faults.push(format!("{} was stopped and did not run", pod.name));
+        }
+    }
+}
+
+/// A cluster, its node, and the last picture of the mesh.
+pub(crate) struct Harness {
+    pub(crate) cluster: Cluster<FakeNode>,
+    pub(crate) node: FakeNode,
+    pub(crate) snapshots: Arc<Mutex<Vec<Arc<Snapshot<Pod>>>>>,
+}
+
+impl Harness {
+    pub(crate) fn new() -> Self {
+        Self::seeded(1)
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
+        let node = FakeNode::default();
+        let snapshots = Arc::new(Mutex::new(vec![Arc::new(Snapshot::default())]));
+        let publish = {
+            let snapshots = Arc::clone(&snapshots);
+            move |snapshot| snapshots.lock().push(snapshot)
+        };
+        let cluster = Cluster::new(node.clone(), &World::simulated(1_700_000_000, seed), publish);
+        Self { cluster, node, snapshots }
+    }
+
+    /// Applies YAML; waits until its pods are ready or say why not.
+    pub(crate) async fn apply(&self, yaml: &str) -> Vec<Result<Applied, Error>> {
+        let results = self.apply_now(yaml);
+        self.cluster.settled().await;
+        // Stops are carried out beside: let them.
+        tokio::task::yield_now().await;
+        results
+    }
+
+    pub(crate) fn apply_now(&self, yaml: &str) -> Vec<Result<Applied, Error>> {
+        let loaded = parse_manifests("test.yml", yaml);
+        assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+        self.cluster.apply(loaded.objects.into_iter().map(Into::into))
+    }
+
+    pub(crate) async fn delete(&self, kind: Kind, name: &str) -> Result<(), Error> {
+        let result = self.cluster.delete(&Key::new(kind, "default", name));
+        self.cluster.settled().await;
+        tokio::task::yield_now().await;
+        result
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot<Pod>> {
+        Arc::clone(self.snapshots.lock().last().unwrap())
+    }
+
+    /// Names of the pods behind `host` and `port` in the mesh, sorted; `None` if nobody knows the host.
+    pub(crate) fn behind(&self, host: &str, port: u16) -> Option<Vec<String>> {
+        let snapshot = self.snapshot();
+        let (route, _) = snapshot.outbound.get(&port)?.find(host)?.route("/")?;
+        let cluster = route.destinations[0].cluster.clone()?;
+        let mut names: Vec<_> = cluster.endpoints.iter().map(|endpoint| endpoint.payload.name.clone()).collect();
+        names.sort();
+        Some(names)
+    }
+
+    /// `reason: message` of every pod that waits.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        let pods = self.cluster.pods().into_iter();
+        pods.filter_map(|pod| Some(format!("{}: {}", pod.reason?, pod.message.unwrap_or_default()))).collect()
+    }
+}
+
+/// A Deployment of one container with the labels `app: {name}`; `more` goes into the pod's spec.
+pub(crate) fn deployment(name: &str, replicas: u32, image: &str, more: &str) -> String {
+    format!(
+        "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      runtimeClassName: wasmtime-spin-v2
+      containers:
+      - name: app
+        image: {image}
+        ports: [{{name: http, containerPort: 80}}]
+{more}
+---"
+    )
+}
+
+/// A Service of the pods with the label `app: {name}`.
+pub(crate) fn service(name: &str, more: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}-service}}
+spec:
+  selector: {{app: {name}}}
+  ports: [{{name: http, port: 80, targetPort: http}}]
+{more}
+---"
+    )
+}
