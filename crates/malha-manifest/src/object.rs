@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::istio::{Gateway, VirtualService};
 use crate::node::Document;
-use crate::path::{FieldPath, Step};
+use crate::path::FieldPath;
 use crate::source::Location;
 
 /// An object of a kind that malha carries out.
@@ -77,16 +77,19 @@ pub struct LoadedObject {
 impl LoadedObject {
     /// The place of the field `path` (`spec.replicas`), or of the nearest field above it that is written down.
     ///
-    /// Places in a Secret's data are masked: showing them shows no value.
+    /// Places in a Secret are masked: showing them shows no line.
     pub fn at(&self, path: impl Into<FieldPath>) -> Option<Location> {
-        let path = path.into();
-        let place = self.document.at(&path);
-        if self.is_secret_data(&path) { place.map(Location::masked) } else { place }
+        self.mask(self.document.at(path))
+    }
+
+    /// The place of the field's name at `path`, or of the nearest field above it that is written down; masked in a Secret.
+    pub fn at_key(&self, path: impl Into<FieldPath>) -> Option<Location> {
+        self.mask(self.document.at_key(path))
     }
 
     /// Where the object begins.
     pub fn origin(&self) -> Option<Location> {
-        self.document.at("metadata.name")
+        self.at("metadata.name")
     }
 
     /// The value of an annotation.
@@ -94,22 +97,12 @@ impl LoadedObject {
         self.json.get("metadata")?.get("annotations")?.get(name)?.as_str()
     }
 
-    /// The object's tree with its places.
+    /// The object's tree with its places, which are not masked.
     pub fn document(&self) -> &Document {
         &self.document
     }
 
-    fn is_secret_data(&self, path: &FieldPath) -> bool {
-        self.id.kind == "Secret" && is_secret_path(path)
-    }
-}
-
-/// Whether a field of a Secret may hold what must not be shown: the data, and annotations, one of which (kubectl's
-/// `last-applied-configuration`) repeats it.
-pub(crate) fn is_secret_path(path: &FieldPath) -> bool {
-    match path.steps() {
-        [Step::Field(name), ..] if name == "data" || name == "stringData" => true,
-        [Step::Field(name), Step::Field(below), ..] => name == "metadata" && below == "annotations",
-        _ => false,
+    fn mask(&self, place: Option<Location>) -> Option<Location> {
+        if self.id.kind == "Secret" { place.map(Location::masked) } else { place }
     }
 }

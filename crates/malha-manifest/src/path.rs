@@ -105,15 +105,18 @@ impl fmt::Display for FieldPath {
         for (position, step) in self.0.iter().enumerate() {
             match step {
                 Step::Item(index) => write!(f, "[{index}]")?,
-                Step::Field(name) if name.is_empty() || name.contains(['.', '[', '/', '"']) => {
-                    write!(f, "[\"{name}\"]")?;
-                }
+                Step::Field(name) if !is_plain(name) => write!(f, "[\"{name}\"]")?,
                 Step::Field(name) if position == 0 => f.write_str(name)?,
                 Step::Field(name) => write!(f, ".{name}")?,
             }
         }
         Ok(())
     }
+}
+
+/// Whether a name needs no brackets.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 #[cfg(test)]

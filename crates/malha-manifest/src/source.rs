@@ -58,7 +58,8 @@ impl Location {
         Self { file, span, masked: false }
     }
 
-    /// The same place, shown without what follows the key on its line: for lines that may hold a secret.
+    /// The same place, shown without its line: for lines that may hold a secret. Not even the line's beginning is shown,
+    /// since a value can begin a line and have any character in it.
     #[must_use]
     pub fn masked(mut self) -> Self {
         self.masked = true;
@@ -85,19 +86,10 @@ impl Location {
         let number = self.span.line.to_string();
         let gutter = " ".repeat(number.len());
         writeln!(f, "{gutter}--> {self}")?;
-        let Some(line) = self.file.line(self.span.line) else {
-            return Ok(());
-        };
-        let (shown, before, width) = if self.masked {
-            let (key, found) = key_of(line);
-            let before = usize_of(self.span.column).saturating_sub(1);
-            let inside = before < key.chars().count();
-            let width = if inside { usize_of(self.span.width).min(key.chars().count() - before) } else { 1 };
-            let before = if inside { before } else { key.chars().count() + 1 };
-            (if found { format!("{key} …") } else { "…".to_owned() }, if found { before } else { 0 }, width)
-        } else {
-            crop(line, usize_of(self.span.column).saturating_sub(1), usize_of(self.span.width))
-        };
+        let line = if self.masked { None } else { self.file.line(self.span.line) };
+        let Some(line) = line else { return Ok(()) };
+        let (shown, before, width) =
+            crop(line, usize_of(self.span.column).saturating_sub(1), usize_of(self.span.width));
         let indent: String = shown.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let rest = shown.chars().count().saturating_sub(before).max(1);
         let shown: String = shown.chars().map(|c| if c.is_control() && c != '\t' { '·' } else { c }).collect();
@@ -116,14 +108,6 @@ impl fmt::Display for Location {
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Location({self})")
-    }
-}
-
-/// The part of a line that names a field, with its separator, and whether there is one.
-fn key_of(line: &str) -> (String, bool) {
-    match line.find([':', '=']) {
-        Some(end) => (line[..=end].to_owned(), true),
-        None => (String::new(), false),
     }
 }
 

@@ -64,6 +64,8 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.metadata", ActsOn),
     ("Deployment", "spec.template.spec.runtimeClassName", ActsOn),
     ("Deployment", "spec.template.spec.restartPolicy", ActsOn),
+    // By refusing them, see `beyond`.
+    ("Deployment", "spec.template.spec.initContainers", ActsOn),
     ("Deployment", "spec.template.spec.securityContext", SANDBOX),
     ("Deployment", "spec.template.spec.volumes", NO_FILES),
     ("Deployment", "spec.template.spec.serviceAccountName", NO_TOKEN),
@@ -143,7 +145,7 @@ pub struct Use {
 pub fn survey(objects: &[LoadedObject]) -> Vec<Use> {
     let mut survey = Survey::default();
     for object in objects {
-        survey.object(&object.id.kind, &object.document, |path| object.at(path));
+        survey.object(&object.id.kind, &object.document, |path| object.at_key(path));
     }
     survey.uses
 }

@@ -48,6 +48,10 @@ fn server(checker: &mut Checker<'_>, path: &FieldPath, server: &Server) {
     }
     for (index, host) in server.hosts.iter().enumerate() {
         let place = path.field("hosts").item(index);
+        if host.contains("://") {
+            checker.error(&place, format!("`{host}` is a URL, not a host")).help("write the name alone");
+            continue;
+        }
         let (namespace, name) =
             host.split_once('/').map_or((None, host.as_str()), |(namespace, name)| (Some(namespace), name));
         if let Some(namespace) = namespace.filter(|namespace| !matches!(*namespace, "*" | ".")) {

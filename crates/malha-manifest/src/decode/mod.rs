@@ -145,7 +145,7 @@ impl Reading<'_> {
             }
             let path = self.path.borrow();
             let message = format!("unknown field `{}` in {}", entry.key, self.subject.field(&path));
-            let place = self.subject.mask(&path, self.document.location(entry.key_span));
+            let place = self.subject.mask(&path.field(&entry.key), self.document.location(entry.key_span));
             let diagnostic = Diagnostic::error(message).at(place).help(did_you_mean(&entry.key, fields));
             self.diagnostics.borrow_mut().push(diagnostic);
         }

@@ -3,9 +3,10 @@
 //! Istio's schemas check them with CEL's `duration()`, and Istio reads them with Go's `time.ParseDuration`: both take a
 //! sequence of decimal numbers, each with an optional fraction and a unit.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// Reads a duration; the error says what is allowed.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -65,9 +66,29 @@ fn part(number: &str, unit: &str) -> Option<u128> {
 
 /// For `#[serde(deserialize_with)]` on optional fields.
 pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    match Option::<String>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(text) => parse_duration(&text).map(Some).map_err(D::Error::custom),
+    Ok(Option::<Written>::deserialize(deserializer)?.map(|written| written.0))
+}
+
+/// A duration as a manifest has it.
+struct Written(Duration);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WrittenVisitor;
+
+        impl Visitor<'_> for WrittenVisitor {
+            type Value = Written;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration such as `2s` or `500ms`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Written, E> {
+                parse_duration(text).map(Written).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(WrittenVisitor)
     }
 }
 

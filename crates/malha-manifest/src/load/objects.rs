@@ -11,9 +11,9 @@ use crate::decode::{self, Decoded, Subject};
 use crate::diagnostic::Diagnostic;
 use crate::kind::{self, Fate, Kind};
 use crate::node::{Document, Limits, Node, Value, parse_yaml};
-use crate::object::{LoadedObject, Object, ObjectId, is_secret_path};
+use crate::object::{LoadedObject, Object, ObjectId};
 use crate::path::FieldPath;
-use crate::source::SourceFile;
+use crate::source::{Location, SourceFile};
 use crate::support;
 
 /// Loads everything that `inputs` stand for from the disk.
@@ -51,8 +51,10 @@ struct Loader {
 impl Loader {
     fn finish(mut self) -> Loaded {
         let objects = &self.loaded.objects;
-        self.loaded.diagnostics.extend(check::check_references(objects));
-        self.loaded.diagnostics.extend(support::report(objects));
+        // Objects with errors are missing: names that lead to them are not wrong.
+        let references = if self.loaded.has_errors() { Vec::new() } else { check::check_references(objects) };
+        let beyond = support::report(objects);
+        self.loaded.diagnostics.extend(references.into_iter().chain(beyond));
         self.loaded
     }
 
@@ -105,9 +107,14 @@ enum Read {
 /// Reads one document.
 fn read(document: Document) -> Read {
     let root = document.root();
+    // Also where the kind is misspelt or missing.
+    let kind_name = root.get("kind").and_then(Node::as_str).unwrap_or_default();
+    let secret =
+        kind_name.to_lowercase().contains("secret") || root.get("stringData").is_some() || root.get("data").is_some();
+    let masked = |place: Option<Location>| if secret { place.map(Location::masked) } else { place };
     if !matches!(root.value, Value::Map(_)) {
         let message = format!("expected an object with `apiVersion`, `kind` and `metadata`, found {}", root.kind());
-        return Read::Nothing(vec![Diagnostic::error(message).at(document.at(""))]);
+        return Read::Nothing(vec![Diagnostic::error(message).at(masked(document.at("")))]);
     }
     let text = |field: &str| root.get(field).and_then(Node::as_str).filter(|text| !text.is_empty());
     let (Some(version), Some(name)) = (text("apiVersion"), text("kind")) else {
@@ -116,7 +123,7 @@ fn read(document: Document) -> Read {
         let place = if root.get(missing).is_some() { document.at(missing) } else { document.at("") };
         return Read::Nothing(vec![
             Diagnostic::error(message)
-                .at(place)
+                .at(masked(place))
                 .help("an object begins like this: `apiVersion: apps/v1`, `kind: Deployment`"),
         ]);
     };
@@ -124,7 +131,7 @@ fn read(document: Document) -> Read {
         Ok(kind) => kind,
         Err((message, help)) => {
             let place = document.at(if help.starts_with("write `apiVersion") { "apiVersion" } else { "kind" });
-            return Read::Nothing(vec![Diagnostic::error(message).at(place).help(help)]);
+            return Read::Nothing(vec![Diagnostic::error(message).at(masked(place)).help(help)]);
         }
     };
     let id = identity(kind, &document);
@@ -136,10 +143,12 @@ fn read(document: Document) -> Read {
     let subject_name = id.to_string();
     let subject = Subject {
         name: subject_name.trim_end(),
-        secret: if kind.name == "Secret" { is_secret_path } else { |_| false },
+        // All of it: a whole Secret may be written on one line.
+        secret: if kind.name == "Secret" { |_| true } else { |_| false },
     };
     let (object, mut diagnostics) = typed(kind, &document, subject);
     diagnostics.extend(check::check_metadata(kind, &document, subject));
+    diagnostics.sort_by_key(|found| found.location.as_ref().map(|place| (place.line(), place.column())));
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Read::Nothing(diagnostics);
     }

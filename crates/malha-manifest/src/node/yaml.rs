@@ -97,7 +97,7 @@ impl<'a> Builder<'a> {
         Self {
             file,
             limits,
-            masked: file.text().contains("Secret"),
+            masked: file.text().contains("Secret") || file.text().contains("stringData"),
             open: Vec::new(),
             anchors: HashMap::new(),
             total: 0,

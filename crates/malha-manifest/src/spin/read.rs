@@ -41,8 +41,10 @@ pub fn read_spin(name: &str, text: &str) -> (Option<SpinManifest>, Vec<Diagnosti
     let mut reader = Reader { document: &document, diagnostics };
     let manifest = reader.manifest();
     let mut diagnostics = reader.diagnostics;
-    diagnostics.extend(support::report_spin(&document, SUBJECT));
     let broken = diagnostics.iter().any(Diagnostic::is_error);
+    if !broken {
+        diagnostics.extend(support::report_spin(&document, SUBJECT));
+    }
     let manifest = manifest.filter(|_| !broken).map(|read| {
         let Parts { application, variables, triggers, components } = read;
         SpinManifest { application, variables, triggers, components, document }
