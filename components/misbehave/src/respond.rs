@@ -21,11 +21,16 @@ pub(crate) fn stream(out: ResponseOutparam) {
     with_body(out, 200, |stream| {
         for number in 1..=CHUNKS {
             if number > 1 {
-                monotonic_clock::subscribe_duration(PAUSE).block();
+                pause();
             }
             write_all(stream, format!("chunk {number}\n").as_bytes());
         }
     });
+}
+
+/// Waits as long as between two chunks.
+pub(crate) fn pause() {
+    monotonic_clock::subscribe_duration(PAUSE).block();
 }
 
 /// Answers with what it is told, while it is told it.

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use wasip2::http::types::{Fields, OutgoingResponse, ResponseOutparam};
 
-use crate::respond::write_all;
+use crate::respond::{pause, write_all};
 
 /// Runs into `unreachable`.
 pub(crate) fn trap() -> ! {
@@ -55,6 +55,8 @@ pub(crate) fn cut(out: ResponseOutparam) {
         ResponseOutparam::set(out, Ok(response));
         if let Ok(stream) = body.write() {
             write_all(&stream, b"eleven byte");
+            // Long enough for the eleven to leave the host.
+            pause();
         }
         trap();
     }
