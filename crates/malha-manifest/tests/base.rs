@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use malha_manifest::spin::load_spin;
 use malha_manifest::support::{Support, survey};
 use malha_manifest::{Input, Loaded, Object, Overlay, load, load_with, missing_resources};
 
@@ -126,4 +127,34 @@ fn what_cannot_be_read_is_said() {
         let loaded = load(&[input]);
         assert!(loaded.has_errors() && said(&loaded).contains(words), "{words}\n{}", said(&loaded));
     }
+}
+
+#[test]
+fn the_spin_manifest_and_the_deployments_belong_together() {
+    let (manifest, diagnostics) = load_spin(&base().join("../spin.toml"));
+    assert!(diagnostics.is_empty(), "{}", diagnostics.iter().map(ToString::to_string).collect::<String>());
+    let manifest = manifest.expect("without diagnostics there is a manifest");
+    let image = format!("{}:{}", manifest.application.name, manifest.application.version);
+    let mut deployments = 0;
+    for object in &load_base().objects {
+        let Object::Deployment(deployment) = &object.object else { continue };
+        deployments += 1;
+        let template = &deployment.spec.as_ref().unwrap().template;
+        let container = &template.spec.as_ref().unwrap().containers[0];
+        assert_eq!(container.image.as_deref(), Some(image.as_str()), "{}", object.id);
+        assert_eq!(
+            template.metadata.as_ref().unwrap().labels.as_ref().unwrap()["version"],
+            manifest.application.version
+        );
+        let env = container.env.as_ref().unwrap();
+        let retained = env.iter().find(|variable| variable.name == "SPIN_COMPONENTS_TO_RETAIN").unwrap();
+        let kept = manifest.retain(&[retained.value.as_deref().unwrap()]).unwrap();
+        // Every variable feeds one that the kept component reads: the others have no business in this pod.
+        for variable in env.iter().filter(|variable| !variable.name.starts_with("SPIN_")) {
+            let name = variable.name.to_lowercase();
+            let used = kept[0].variables.values().any(|template| template.variables().any(|one| one == name));
+            assert!(used, "{}: {}", object.id, variable.name);
+        }
+    }
+    assert_eq!(deployments, 4);
 }

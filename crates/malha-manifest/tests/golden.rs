@@ -39,7 +39,7 @@ fn every_mistake_is_told_at_its_place() {
 fn said(diagnostics: &[Diagnostic]) -> String {
     let mut said = String::new();
     for diagnostic in diagnostics {
-        writeln!(said, "{diagnostic}").unwrap();
+        writeln!(said, "{diagnostic}").expect("a String takes everything");
     }
     said
 }
