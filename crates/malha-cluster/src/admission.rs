@@ -44,10 +44,10 @@ pub(crate) fn admit(mut object: Object, existing: Option<&Object>, services: &mu
             });
             deployment_defaults(&key, Arc::make_mut(deployment), existing)?;
         }
-        (Object::RuntimeClass(class), Some(Object::RuntimeClass(existing))) => {
-            if class.handler != existing.handler && !built_in(existing) {
-                return Err(Error::invalid(&key, "handler", "field is immutable"));
-            }
+        (Object::RuntimeClass(class), Some(Object::RuntimeClass(existing)))
+            if class.handler != existing.handler && !built_in(existing) =>
+        {
+            return Err(Error::invalid(&key, "handler", "field is immutable"));
         }
         _ => {}
     }

@@ -77,7 +77,9 @@ macro_rules! kinds {
         }
 
         /// An object of any kind. Cloning is cheap: an object is never changed in place, only replaced.
-        #[derive(Clone, Debug, PartialEq)]
+        ///
+        /// Objects hold secrets: `Debug` shows what an object is, not what is in it.
+        #[derive(Clone, PartialEq)]
         #[expect(missing_docs, reason = "they are Kubernetes' and Istio's own names")]
         pub enum Object { $($kind(Arc<$kind>),)* }
 
@@ -187,6 +189,13 @@ impl Object {
     }
 }
 
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.metadata().resource_version.as_deref().unwrap_or("not stored");
+        write!(f, "{} ({version})", self.key())
+    }
+}
+
 /// What tells an object from all others. Ordered by kind, namespace, name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -242,4 +251,35 @@ fn istio_object<S>(api_version: String, spec: S, mut json: Json) -> Istio<S> {
     // malha-manifest has checked the metadata; what it let pass and Kubernetes' type does not take is not there.
     let metadata = serde_json::from_value(json["metadata"].take()).unwrap_or_default();
     Istio { api_version, metadata, spec, json: json["spec"].take() }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixtures::secret;
+
+    use super::*;
+
+    #[test]
+    fn what_is_printed_for_debugging_shows_no_secret() {
+        let object = secret("jwt-keys", &[("private.pem", "hunter2")]).into_object();
+        assert_eq!(format!("{object:?}"), "Secret jwt-keys (not stored)");
+    }
+
+    #[test]
+    fn istio_objects_bring_their_metadata_along() {
+        let yaml = "
+apiVersion: networking.istio.io/v1beta1
+kind: Gateway
+metadata: {name: g, namespace: shop, labels: {a: b}}
+spec: {selector: {istio: ingressgateway}, servers: []}";
+        let loaded = malha_manifest::parse_manifests("g.yml", yaml).objects;
+        for object in loaded {
+            let object = Object::from(object);
+            assert_eq!(object.key(), Key::new(Kind::Gateway, "shop", "g"));
+            let Object::Gateway(gateway) = object else { panic!("a gateway") };
+            assert_eq!(gateway.metadata.labels.as_ref().unwrap()["a"], "b");
+            assert_eq!(gateway.api_version, "networking.istio.io/v1beta1");
+            assert_eq!(gateway.json["selector"]["istio"], "ingressgateway");
+        }
+    }
 }

@@ -17,7 +17,9 @@ use crate::names;
 use crate::object::{Key, Kind, Object, Stored};
 
 /// How many changes are remembered for those who watch; one who asks for older ones has to list again (410 Gone).
-const HISTORY: usize = 4_096;
+///
+/// A pod is some kilobytes: this many changes of pods stay below 10 MB.
+const HISTORY: usize = 1_024;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,6 +41,7 @@ pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
     let old_pods: i32 = old.iter().map(|set| pods(set).max(replicas(set))).sum();
     // With `Recreate` the new pods wait for the old ones to be gone.
     let new_replicas = if recreate && old_pods > 0 { 0 } else { wanted };
+    let paused = spec.paused == Some(true);
     let current = current.first().copied();
     let replaces = match current {
         Some(set) => {
@@ -49,13 +50,19 @@ pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
             scale(set, target, &mut actions);
             ready(set) >= wanted
         }
-        None if spec.paused == Some(true) => false,
+        None if paused => {
+            // No new template while paused; what serves is scaled.
+            let newest = |set: &&&Arc<ReplicaSet>| (replicas(set) > 0, set.metadata.creation_timestamp.clone());
+            if let Some(set) = old.iter().max_by_key(newest) {
+                scale(set, wanted, &mut actions);
+            }
+            false
+        }
         None => {
             actions.push(Action::Create(replica_set(store, deployment, &spec.template, new_replicas).into_object()));
             wanted == 0
         }
     };
-    let paused = spec.paused == Some(true);
     if !paused {
         for set in &old {
             // Until the new pods serve, those old ones stay that do (`cleanupUnhealthyReplicas`).

@@ -31,18 +31,18 @@ pub(crate) enum Action {
     Delete(Key),
 }
 
-/// Something to look at. The order is that in which it is looked at: from what decides to what follows, so that little
-/// is looked at twice.
+/// Something to look at. The order is that in which it is looked at, so that little is looked at twice: all pods before
+/// their owners, which count them, and owners before Services, which list them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Task {
     /// What an object that is gone has left behind.
     Garbage { owner: String, namespace: Option<String> },
+    /// The kubelet's part.
+    Pod(Key),
     /// A Deployment's replica sets.
     Deployment(Key),
     /// A replica set's pods.
     ReplicaSet(Key),
-    /// The kubelet's part.
-    Pod(Key),
     /// A Service's endpoints.
     Service(Key),
 }

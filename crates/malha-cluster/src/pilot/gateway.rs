@@ -20,8 +20,8 @@ use super::{Findings, age};
 const PLAYED: [[(&str, &str); 2]; 2] =
     [[("app", "istio-ingressgateway"), ("istio", "ingressgateway")], [("app", "istio-ingress"), ("istio", "ingress")]];
 
-/// A port's hosts, in order of appearance: pattern as written, routes.
-type Hosts<P> = Vec<(String, Vec<Route<P>>)>;
+/// A port's hosts with the routes of all `VirtualService`s for them.
+type Hosts<P> = BTreeMap<String, Vec<Route<P>>>;
 
 /// The listeners, by port. A port without any route answers 404, as in Istio.
 pub(super) fn listeners<P>(
@@ -83,11 +83,7 @@ fn add<P>(
             continue;
         }
         for host in intersection(&server_hosts(server, gateway_namespace, namespace), &service.spec.hosts, namespace) {
-            let mut routes = entrance.routes(service, findings);
-            match hosts.iter_mut().find(|(known, _)| *known == host) {
-                Some((_, known)) => known.append(&mut routes),
-                None => hosts.push((host, routes)),
-            }
+            hosts.entry(host).or_default().extend(entrance.routes(service, findings));
         }
     }
 }
@@ -95,12 +91,12 @@ fn add<P>(
 /// The hosts of a server that are there for `VirtualService`s in `namespace`: `namespace/host`, where the namespace may be
 /// `*` or `.` (the gateway's own); without one, for all.
 fn server_hosts(server: &Server, gateway_namespace: &str, namespace: &str) -> Vec<String> {
-    let hosts = server.hosts.iter().filter_map(|host| match host.split_once('/') {
-        None => Some(host),
-        Some(("*", _)) => Some(host),
-        Some((".", _)) => (gateway_namespace == namespace).then_some(host),
-        Some((of, _)) => (of == namespace).then_some(host),
-    });
+    let visible = |host: &str| match host.split_once('/') {
+        None | Some(("*", _)) => true,
+        Some((".", _)) => gateway_namespace == namespace,
+        Some((of, _)) => of == namespace,
+    };
+    let hosts = server.hosts.iter().filter(|host| visible(host));
     hosts.map(|host| host.split_once('/').map_or(host.as_str(), |(_, host)| host).to_ascii_lowercase()).collect()
 }
 

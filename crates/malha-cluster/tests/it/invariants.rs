@@ -65,13 +65,13 @@ async fn take(harness: &Harness, step: &Step) {
             harness.apply_now(&service(APPS[*app], kind));
         }
         Step::Secret => {
-            drop(harness.apply_now("apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {k: v}"))
+            harness.apply_now("apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {k: v}");
         }
         Step::DeletePod(index) | Step::DeleteSet(index) => {
             let kind = if matches!(step, Step::DeletePod(_)) { Kind::Pod } else { Kind::ReplicaSet };
-            let names = named(kind);
-            if !names.is_empty() {
-                delete(kind, &names[index.index(names.len())]);
+            let all = named(kind);
+            if !all.is_empty() {
+                delete(kind, &all[index.index(all.len())]);
             }
         }
         Step::Delete(Kind::Secret, _) => delete(Kind::Secret, "keys"),
@@ -85,7 +85,7 @@ async fn take(harness: &Harness, step: &Step) {
 /// What holds at any time.
 fn consistent(harness: &Harness) {
     harness.cluster.read(|store| {
-        let uids: BTreeSet<_> = everything(store).into_iter().map(|(uid, _)| uid).collect();
+        let uids: BTreeSet<_> = everything(store).into_keys().collect();
         for (uid, owners) in everything(store) {
             assert!(owners.iter().all(|owner| uids.contains(owner)), "{uid} has lost its owner");
         }

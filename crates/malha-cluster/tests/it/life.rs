@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use malha_cluster::{Kind, Outcome};
 use tokio::time::Instant;
 
@@ -271,4 +272,67 @@ async fn versions_of_the_mesh_only_grow() {
     }
     let versions: Vec<_> = harness.snapshots.lock().iter().map(|snapshot| snapshot.version).collect();
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selector_that_changes_switches_the_endpoints_at_once() {
+    let harness = Harness::new();
+    let both = deployment("blue", 1, "workshop:0.0.1", "") + &deployment("green", 1, "workshop:0.0.2", "");
+    harness.apply(&(both + &service("blue", ""))).await;
+    assert!(harness.behind("blue-service", 80).unwrap()[0].starts_with("blue-"));
+    let before = harness.snapshots.lock().len();
+    harness.apply(&service("blue", "").replace("{app: blue}", "{app: green}")).await;
+    let switched = harness.behind("blue-service", 80).unwrap();
+    assert!(switched.len() == 1 && switched[0].starts_with("green-"), "{switched:?}");
+    assert_eq!(harness.snapshots.lock().len() - before, 1, "one switch, nothing in between");
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_replica_sets_are_kept_up_to_the_limit() {
+    let harness = Harness::new();
+    for version in 0..6 {
+        let yaml = deployment("posts", 1, &format!("workshop:{version}"), "");
+        harness.apply(&yaml.replace("  replicas:", "  revisionHistoryLimit: 2\n  replicas:")).await;
+    }
+    let sets = harness.cluster.read(|store| store.list::<ReplicaSet>().count());
+    assert_eq!((sets, harness.node.0.lock().running.len()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_deployment_scales_and_does_not_roll_out() {
+    let harness = Harness::new();
+    harness.apply(&deployment("posts", 1, "workshop:0.0.1", "")).await;
+    let paused = deployment("posts", 3, "workshop:0.0.2", "").replace("  replicas:", "  paused: true\n  replicas:");
+    harness.apply(&paused).await;
+    let images: Vec<_> = harness.cluster.pods().into_iter().map(|pod| pod.image).collect();
+    assert_eq!(images, ["workshop:0.0.1"; 3]);
+    harness
+        .apply(&deployment("posts", 3, "workshop:0.0.2", "").replace("  replicas:", "  paused: false\n  replicas:"))
+        .await;
+    assert!(harness.cluster.pods().into_iter().all(|pod| pod.image == "workshop:0.0.2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_runtime_class_of_ones_own_takes_the_place_of_malhas() {
+    let harness = Harness::new();
+    let class = |handler: &str| {
+        format!(
+            "apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {{name: wasmtime-spin-v2}}\nhandler: {handler}\n"
+        )
+    };
+    assert!(harness.apply(&class("spin")).await[0].is_ok());
+    let error = harness.apply(&class("spin-v2")).await.remove(0).unwrap_err();
+    assert!(error.to_string().ends_with("is invalid: handler: field is immutable"), "{error}");
+    harness.apply(&deployment("posts", 1, "workshop:0.0.1", "")).await;
+    assert!(harness.cluster.pods()[0].ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_for_its_runtime_class() {
+    let harness = Harness::new();
+    let yaml = deployment("posts", 1, "workshop:0.0.1", "").replace("wasmtime-spin-v2", "mine");
+    harness.apply(&yaml).await;
+    assert!(harness.waiting()[0].contains("RuntimeClass \"mine\" not found"), "{:?}", harness.waiting());
+    harness.apply("apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: mine}\nhandler: spin-v2\n").await;
+    assert!(harness.cluster.pods()[0].ready);
 }
