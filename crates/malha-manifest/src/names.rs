@@ -72,6 +72,7 @@ pub(crate) const LABEL_VALUE: Rule = Rule {
 pub(crate) const HOST: Rule = Rule {
     holds: |host| {
         host == "*"
+            || host.parse::<std::net::IpAddr>().is_ok()
             || host.len() <= 255
                 && host.strip_prefix("*.").unwrap_or(host).split('.').all(|part| {
                     // Istio allows capitals and underscores here, as real hosts have them.

@@ -107,10 +107,12 @@ pub(super) fn virtual_service(checker: &mut Checker<'_>, service: &VirtualServic
                 .help("name the gateway in `spec.gateways`");
         }
     }
-    checker.unique(
-        "host",
-        service.hosts.iter().enumerate().map(|(index, host)| (root.field("hosts").item(index), host.as_str())),
-    );
+    for (index, host) in service.hosts.iter().enumerate() {
+        if let Some(other) = service.hosts[..index].iter().find(|other| overlap(other, host)) {
+            let message = format!("duplicate hosts in virtual service: {other} & {host}");
+            checker.error(root.field("hosts").item(index), message).help("keep the wider one of them");
+        }
+    }
     gateways(checker, &root.field("gateways"), &service.gateways);
     if service.http.is_empty() && service.tls.is_empty() && service.tcp.is_empty() {
         checker.error("spec", "http, tcp or tls must be provided in virtual service");
@@ -128,6 +130,12 @@ pub(super) fn virtual_service(checker: &mut Checker<'_>, service: &VirtualServic
             destination(checker, &path.item(index).field("destination"), &one.destination);
         }
     }
+}
+
+/// Whether some host is meant by both: the same name, or one inside the other's wildcard (`host.Name.Matches`).
+fn overlap(one: &str, other: &str) -> bool {
+    let covers = |wide: &str, narrow: &str| wide.strip_prefix('*').is_some_and(|end| narrow.ends_with(end));
+    one == other || covers(one, other) || covers(other, one)
 }
 
 /// `name`, `namespace/name`, or the word `mesh`.
@@ -270,16 +278,19 @@ fn http_match(checker: &mut Checker<'_>, path: &FieldPath, condition: &HttpMatch
     gateways(checker, &path.field("gateways"), &condition.gateways);
 }
 
+/// `validateStringMatch` and `validateStringMatchRegexp`. An empty exact text can be meant: a header without value.
 fn string_match(checker: &mut Checker<'_>, path: &FieldPath, text: &StringMatch) {
-    // Envoy refuses an empty prefix; an empty exact text can be meant (a header without value).
-    if matches!(text, StringMatch::Prefix(prefix) if prefix.is_empty()) {
-        checker
-            .error(path.field("prefix"), "an empty prefix is not allowed")
-            .help("leave the condition out to match everything");
-    }
-    // RE2's limit in Istio (`validateStringMatchRegexp`).
-    if matches!(text, StringMatch::Regex(regex) if regex.is_empty()) {
-        checker.error(path.field("regex"), "an empty expression is not allowed");
+    match text {
+        StringMatch::Prefix(prefix) if prefix.is_empty() => checker
+            .error(path.field("prefix"), "prefix string match should not be empty")
+            .help("leave the condition out to match everything"),
+        StringMatch::Regex(regex) if regex.is_empty() => {
+            checker.error(path.field("regex"), "regex string match should not be empty");
+        }
+        StringMatch::Regex(regex) if regex.len() > 1024 => {
+            checker.error(path.field("regex"), "regex is too large, max length allowed is 1024");
+        }
+        _ => {}
     }
 }
 

@@ -32,8 +32,8 @@ impl SpinManifest {
         if super::read::may_be_secret(&path) { place.map(Location::masked) } else { place }
     }
 
-    /// Components that `names` leaves out of the application are not needed; all of them are kept for an empty list.
-    /// Answers what `SPIN_COMPONENTS_TO_RETAIN` means, or the first name that no component has.
+    /// The components that `SPIN_COMPONENTS_TO_RETAIN` keeps: those of `names`, or all of them if it names none.
+    /// The error says which name no component has.
     pub fn retain(&self, names: &[&str]) -> Result<Vec<&Component>, String> {
         if names.is_empty() {
             return Ok(self.components.values().collect());
@@ -41,7 +41,7 @@ impl SpinManifest {
         names
             .iter()
             .map(|name| {
-                // Spin's own words (spin-trigger, factors-executor): people search for them.
+                // The shim's own words, as measured: people search for them.
                 self.components
                     .get(*name)
                     .ok_or_else(|| format!("Specified component \"{name}\" not found in application"))
