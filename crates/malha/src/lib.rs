@@ -1,1 +1,48 @@
-//! malha
+//! The command line of malha, and the wiring of its parts. Each verb is a module of [`commands`]; what a verb says goes
+//! through [`screen`]: data to stdout, the rest to stderr.
+
+mod cli;
+mod cluster;
+mod commands;
+mod keys;
+mod node;
+mod project;
+mod screen;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use cluster::{Plan, Running};
+pub use node::LocalNode;
+pub use project::Project;
+
+use cli::{Cli, Command};
+use screen::Screen;
+
+/// Runs one command line, the program's name first. Never panics on what a user types: 0 is success, 1 a failure that
+/// has been explained on stderr, 2 a command line that is wrong.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; clap knows which stream and which status they deserve.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+        }
+    };
+    let screen = Screen::new();
+    let result = match cli.command {
+        Command::Build(arguments) => commands::build::run(&arguments, &screen),
+        Command::Keygen(arguments) => commands::keygen::run(&arguments, &screen),
+        Command::Up(arguments) => commands::up::run(&arguments, &screen),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            screen.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

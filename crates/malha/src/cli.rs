@@ -1,0 +1,79 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A Kubernetes and Istio cluster for WebAssembly services, in one process.
+#[derive(Debug, Parser)]
+#[command(name = "malha", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build what is missing, start the pods that the manifests describe, and serve them behind their gateway
+    Up(Up),
+    /// Build the application of spin.toml into a local image
+    Build(Build),
+    /// Make the key pair that signs tokens, as a Secret
+    Keygen(Keygen),
+}
+
+/// `malha up`
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// A folder with a kustomization.yaml; may be given several times [default: k8s, unless -f is given]
+    #[arg(short = 'k', long = "kustomize", value_name = "DIR")]
+    pub(crate) kustomize: Vec<PathBuf>,
+
+    /// A manifest, or a folder of them, applied after the folders of -k; may be given several times
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+
+    /// Where the gateway listens; load balancers take the ports after it. Port 0 takes any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) gateway: SocketAddr,
+
+    /// Print what the pods log to stderr
+    #[arg(long)]
+    pub(crate) logs: bool,
+
+    /// Let chance follow from this number, so that a run can be repeated. Never for anything but tests: secrets follow
+    /// from it too
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// `malha build`
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// The version to build, instead of the one in spin.toml
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) app_version: Option<String>,
+}
+
+/// `malha keygen`
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// Where to write the Secret
+    #[arg(long, value_name = "FILE", default_value = "k8s/00-jwt.yml")]
+    pub(crate) out: PathBuf,
+
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,5 @@
+//! One module a verb.
+
+pub(crate) mod build;
+pub(crate) mod keygen;
+pub(crate) mod up;

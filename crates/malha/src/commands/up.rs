@@ -1,0 +1,261 @@
+//! `malha up`
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use malha_cluster::PodRow;
+use malha_manifest::{Diagnostic, Input, missing_resources};
+use malha_runtime::{Engine, ImageName, Images};
+use malha_world::World;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::Instant;
+
+use crate::cli::Up;
+use crate::cluster::{Door, Plan, Running};
+use crate::keys;
+use crate::project::Project;
+use crate::screen::{Screen, seconds, table};
+
+/// What `malha up` loads when nothing is named.
+const DEFAULT_MANIFESTS: &str = "k8s";
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Ports after the gateway's that load balancers may try.
+const PORTS_TRIED: u16 = 200;
+
+/// How long requests under way may take when we stop, as Istio's `terminationDrainDuration`.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(arguments: &Up, screen: &Screen) -> Result<()> {
+    let start = Instant::now();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that serve requests")?;
+    let result = runtime.block_on(up(arguments, screen, start));
+    // Guests that are still busy must not keep us.
+    runtime.shutdown_background();
+    result
+}
+
+async fn up(arguments: &Up, screen: &Screen, start: Instant) -> Result<()> {
+    let world = arguments.seed.map_or_else(World::real, |seed| World {
+        chance: malha_world::Chance::seeded(seed),
+        ..World::real()
+    });
+    let project = Project::here()?;
+    let inputs = inputs(arguments, project.folder());
+    make_keys(&inputs, &world, screen)?;
+
+    let (plan, diagnostics) = Plan::load(&inputs);
+    report(&diagnostics, screen)?;
+    // Bound first: a port in use should not be found out after a minute of building.
+    let mut sockets = bind(&plan.doors(), arguments.gateway)?;
+    let engine = project.engine()?;
+    prepare_images(&plan, &project, &engine, screen)?;
+
+    let gateway = sockets.first().map(|(_, socket)| socket.local_addr()).transpose()?;
+    let suggestions = gateway.map(|address| plan.suggestions(&format!("http://{address}"))).unwrap_or_default();
+    let (mut running, results) = Running::start(plan, engine, project.images().clone(), world).await;
+    for refused in results.iter().filter_map(|result| result.as_ref().err()) {
+        screen.findings(&format!("error: {refused}"));
+    }
+    for finding in running.findings() {
+        screen.findings(&format!("warning: {}: {}", finding.object, finding.message));
+    }
+    let mut urls = Vec::new();
+    for (door, socket) in sockets.drain(..) {
+        let address = running.open(door.clone(), socket)?;
+        urls.push((door, address));
+    }
+    let pods = running.pods();
+    if arguments.logs {
+        follow_logs(&running);
+    }
+    summary(&pods, &urls, &suggestions, start, screen);
+    wait_for_signal().await?;
+
+    screen.good("Stopping", format_args!("waiting up to {} for requests under way; Ctrl-C again cuts them", seconds(GRACE)));
+    let drained = tokio::select! {
+        drained = running.stop(GRACE) => drained,
+        again = wait_for_signal() => { again?; false }
+    };
+    screen.good("Stopped", if drained { "all requests ended" } else { "some requests were cut" });
+    Ok(())
+}
+
+fn inputs(arguments: &Up, folder: &Path) -> Vec<Input> {
+    let mut inputs: Vec<Input> = arguments.kustomize.iter().cloned().map(Input::Kustomize).collect();
+    inputs.extend(arguments.filename.iter().cloned().map(Input::File));
+    if inputs.is_empty() {
+        inputs.push(Input::Kustomize(folder.join(DEFAULT_MANIFESTS)));
+    }
+    inputs
+}
+
+/// Keys are not in git: a fresh clone has none.
+fn make_keys(inputs: &[Input], world: &World, screen: &Screen) -> Result<()> {
+    let is_keys = |path: &&std::path::PathBuf| path.file_name().is_some_and(|name| name == keys::FILE);
+    for path in missing_resources(inputs).iter().filter(is_keys) {
+        keys::generate(path, false, &world.chance.stream())?;
+        screen.good("Made", format_args!("the key pair of auth in {} (git ignores it)", path.display()));
+    }
+    Ok(())
+}
+
+/// Says everything that was found; fails if something of it is an error.
+fn report(diagnostics: &[Diagnostic], screen: &Screen) -> Result<()> {
+    let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics.iter().partition(|finding| finding.is_error());
+    for finding in &warnings {
+        screen.findings(&finding.to_string());
+    }
+    match errors.len() {
+        0 => Ok(()),
+        count => {
+            for finding in &errors {
+                screen.findings(&finding.to_string());
+            }
+            let s = if count == 1 { "" } else { "s" };
+            bail!("{count} error{s} in the manifests; nothing was started")
+        }
+    }
+}
+
+/// Binds the doors: the first to the gateway's address, the others to the ports after it.
+fn bind(doors: &[Door], gateway: SocketAddr) -> Result<Vec<(Door, TcpListener)>> {
+    let mut sockets = Vec::new();
+    let mut next = gateway.port();
+    for (index, door) in doors.iter().enumerate() {
+        let is_first = index == 0;
+        let last = if is_first { next } else { next.saturating_add(PORTS_TRIED) };
+        let socket = loop {
+            match listen(SocketAddr::new(gateway.ip(), next)) {
+                Ok(socket) => break socket,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && next < last => next += 1,
+                Err(error) => return Err(cannot_listen(door, SocketAddr::new(gateway.ip(), next), &error)),
+            }
+        };
+        next = if gateway.port() == 0 { 0 } else { next.saturating_add(1) };
+        sockets.push((door.clone(), socket));
+    }
+    Ok(sockets)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restarted malha takes its port back at once; on Windows the option would mean something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn cannot_listen(door: &Door, address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens there, perhaps another `malha up`; stop it, or choose another port: `malha up \
+             --gateway {}:{}`",
+            address.ip(),
+            address.port().checked_add(1000).unwrap_or(9080),
+        ),
+        io::ErrorKind::PermissionDenied => "ports below 1024 belong to root; choose a higher one".into(),
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address; use 127.0.0.1".into(),
+        _ => "choose another address with --gateway".into(),
+    };
+    anyhow!("cannot listen on {address} for {}: {error}\n  hint: {hint}", door.name)
+}
+
+/// Builds the images that this project can build, and looks for the others.
+fn prepare_images(plan: &Plan, project: &Project, engine: &Engine, screen: &Screen) -> Result<()> {
+    for (image, place) in plan.images() {
+        match ImageName::parse(&image) {
+            Some(name) if name.name == project.name() => {
+                project.build(engine, Some(&name.version), &mut screen.build_progress())?;
+            }
+            Some(name) if project.images().list().contains(&name) => {}
+            _ => return Err(no_such_image(&image, place, project.name(), project.images())),
+        }
+    }
+    Ok(())
+}
+
+fn no_such_image(
+    image: &str,
+    place: Option<malha_manifest::Location>,
+    project: &str,
+    images: &Images,
+) -> anyhow::Error {
+    let there = images.list().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let there = if there.is_empty() { "none".into() } else { there.join(", ") };
+    let finding = Diagnostic::error(format!("no such image: `{image}`"))
+        .at(place)
+        .help(format!("this project builds `{project}:VERSION`; images on this machine: {there}"));
+    anyhow!("{finding}")
+}
+
+/// Prints what pods log from now on.
+fn follow_logs(running: &Running) {
+    for (name, pod) in running.running() {
+        let mut lines = pod.logs().follow();
+        tokio::spawn(async move {
+            let screen = Screen::new();
+            // A reader that is too slow misses lines; the pod never waits for it.
+            loop {
+                match lines.recv().await {
+                    Ok(line) => screen.log(&name, &line.text),
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
+                        screen.log(&name, &format!("({missed} lines missed)"));
+                    }
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
+                }
+            }
+        });
+    }
+}
+
+fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String], start: Instant, screen: &Screen) {
+    for pod in pods.iter().filter(|pod| !pod.ready) {
+        let reason = pod.reason.as_deref().unwrap_or(&pod.phase);
+        let message = pod.message.as_deref().unwrap_or_default();
+        screen.findings(&format!("warning: pod {} is not ready: {reason}: {message}", pod.name));
+    }
+    let ready = pods.iter().filter(|pod| pod.ready).count();
+    screen.good("Ready", format_args!("{ready} of {} pods in {}", pods.len(), seconds(start.elapsed())));
+    screen.note("");
+    let rows: Vec<[String; 3]> = urls
+        .iter()
+        .map(|(door, address)| {
+            let what = match door.entrance.kind {
+                malha_routing::ListenerKind::Gateway => "gateway",
+                malha_routing::ListenerKind::LoadBalancer { .. } => "load balancer",
+            };
+            [format!("http://{address}"), what.to_owned(), format!("{}:{}", door.name, door.entrance.port)]
+        })
+        .collect();
+    table(&rows).iter().for_each(|line| screen.data(line));
+    if !suggestions.is_empty() {
+        screen.note("\nTry:");
+        suggestions.iter().for_each(|line| screen.note(format_args!("  {line}")));
+    }
+    screen.note("\nCtrl-C stops it.");
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() -> Result<()> {
+    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
+}
