@@ -16,7 +16,7 @@ use crate::source::Location;
 /// An object of a kind that malha carries out.
 ///
 /// Istio's kinds are their `spec` only: name, namespace and labels are in [`LoadedObject::id`] and [`LoadedObject::json`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "objects are few, and stay where they are loaded")]
 pub enum Object {
     /// v1
@@ -60,8 +60,27 @@ impl fmt::Display for ObjectId {
     }
 }
 
+impl fmt::Debug for Object {
+    /// Everything but what a Secret holds: debug output ends in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace(object) => object.fmt(f),
+            Self::ConfigMap(object) => object.fmt(f),
+            Self::Secret(object) => {
+                f.debug_struct("Secret").field("metadata.name", &object.metadata.name).finish_non_exhaustive()
+            }
+            Self::Service(object) => object.fmt(f),
+            Self::ServiceAccount(object) => object.fmt(f),
+            Self::Deployment(object) => object.fmt(f),
+            Self::RuntimeClass(object) => object.fmt(f),
+            Self::Gateway(object) => object.fmt(f),
+            Self::VirtualService(object) => object.fmt(f),
+        }
+    }
+}
+
 /// An object with where it comes from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LoadedObject {
     /// Kind, namespace and name.
     pub id: ObjectId,
@@ -72,6 +91,12 @@ pub struct LoadedObject {
     /// The whole object as JSON, as written (a Secret's values included).
     pub json: Json,
     pub(crate) document: Arc<Document>,
+}
+
+impl fmt::Debug for LoadedObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoadedObject({} {})", self.api_version, self.id)
+    }
 }
 
 impl LoadedObject {

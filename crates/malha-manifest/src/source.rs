@@ -4,10 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A manifest's text under the name that its user knows it by.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct SourceFile {
     name: String,
     text: String,
+}
+
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceFile({})", self.name)
+    }
 }
 
 impl SourceFile {

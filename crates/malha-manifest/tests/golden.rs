@@ -43,3 +43,17 @@ fn said(diagnostics: &[Diagnostic]) -> String {
     }
     said
 }
+
+#[test]
+fn debug_output_holds_no_secret() {
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: users}\nstringData: {a: hunter2}\n";
+    let loaded = parse_manifests("a.yml", text);
+    assert_eq!(loaded.objects.len(), 1);
+    let debug = format!("{loaded:?} {:?} {:?}", loaded.objects[0].object, loaded.objects[0].document());
+    assert!(!debug.contains("hunter"), "{debug}");
+    let toml = "spin_manifest_version = 2\napplication.name = 'a'\n[variables]\nkey = { default = 'hunter2', secret = true }\n\
+                [[trigger.http]]\nroute = '/...'\ncomponent = 'a'\n[component.a]\nsource = 'a.wasm'\n";
+    let (manifest, _) = spin::read_spin("spin.toml", toml);
+    let debug = format!("{:?}", manifest.expect("a valid manifest"));
+    assert!(!debug.contains("hunter"), "{debug}");
+}

@@ -7,6 +7,7 @@ mod scalar;
 mod toml;
 mod yaml;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json};
@@ -128,10 +129,17 @@ impl Node {
 }
 
 /// One document of a file.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Document {
     file: Option<Arc<SourceFile>>,
     root: Node,
+}
+
+impl fmt::Debug for Document {
+    /// The file only: the document may be a Secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl Document {

@@ -1,6 +1,7 @@
 //! What a `spin.toml` says, typed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use super::template::Template;
@@ -64,12 +65,20 @@ pub struct Application {
 }
 
 /// One of `[variables]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Variable {
     /// Value when nothing else gives one; `None` when it is `required`.
     pub default: Option<String>,
     /// Whether its value must not be shown.
     pub secret: bool,
+}
+
+impl fmt::Debug for Variable {
+    /// Everything but a secret's value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = if self.secret { self.default.as_ref().map(|_| "…") } else { self.default.as_deref() };
+        f.debug_struct("Variable").field("default", &shown).field("secret", &self.secret).finish()
+    }
 }
 
 /// One of `[[trigger.http]]`.
