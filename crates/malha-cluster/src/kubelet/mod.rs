@@ -23,7 +23,7 @@ pub(crate) use supported::supported;
 /// Name of the only node.
 pub(crate) const NODE: &str = "malha";
 
-/// What the node is to start. The pod is one that [`supported`] let pass.
+/// What the node is to start. The pod is one that [`supported()`] let pass.
 pub(crate) fn request(store: &Store, pod: &Pod, ip: Ipv4Addr) -> Result<PodRequest, StartError> {
     let config_error = |message: String| StartError::new("CreateContainerConfigError", message);
     let container = pod
