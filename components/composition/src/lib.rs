@@ -36,7 +36,7 @@ fn compose(request: &Request, host: &impl Host) -> Response {
     if claims.scopes.iter().any(|scope| scope == "comments") {
         calls.push(upstream::comments(request, host));
     }
-    let mut answers = host.fetch(&calls, upstream::LIMIT).into_iter();
+    let mut answers = host.fetch(&calls).into_iter();
     let posts = match posts(answers.next()) {
         Ok(posts) => posts,
         Err(failure) => return failure,

@@ -41,9 +41,8 @@ fn each_post_has_its_comments_and_both_are_fetched_at_the_same_time() {
     assert_eq!(json(&response), json!([{"id":1,"comments":[]},{"id":2,"comments":[{"id":5,"postId":2}]}]));
     let calls = host.calls.borrow();
     assert_eq!(calls.len(), 1);
-    let (together, limit) = &calls[0];
-    assert_eq!(together.iter().map(|call| call.url.as_str()).collect::<Vec<_>>(), [POSTS, COMMENTS]);
-    assert_eq!(*limit, upstream::LIMIT);
+    let together: Vec<_> = calls[0].iter().map(|call| (call.url.as_str(), call.limit)).collect();
+    assert_eq!(together, [(POSTS, upstream::POSTS_LIMIT), (COMMENTS, upstream::COMMENTS_LIMIT)]);
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn without_the_comments_scope_there_are_posts_alone() {
     let response = get(&host, &["posts"]);
     assert_eq!((response.status, response.header("x-degraded")), (200, None));
     assert_eq!(json(&response), json!([{"id":1},{"id":2}]));
-    assert_eq!(host.calls.borrow()[0].0.len(), 1, "comments are not even asked");
+    assert_eq!(host.calls.borrow()[0].len(), 1, "comments are not even asked");
 }
 
 #[test]
@@ -131,7 +130,7 @@ fn token_faults_and_trace_go_on_and_nothing_else() {
     let mut headers = passed_on.to_vec();
     headers.extend([("cookie", "secret"), ("host", "workshop"), ("x-forwarded-for", "::1")]);
     assert_eq!(answer(&request("GET", "/composition", &headers), &host).status, 200);
-    for call in &host.calls.borrow()[0].0 {
+    for call in &host.calls.borrow()[0] {
         let sent: Vec<_> =
             call.headers.iter().map(|(name, value)| (name.as_str(), std::str::from_utf8(value).unwrap())).collect();
         assert_eq!(sent, passed_on);

@@ -5,9 +5,12 @@ use std::time::Duration;
 use service_kit::host::{FetchError, Fetched, Host, Outgoing};
 use service_kit::http::Request;
 
-/// How long both calls may take together. Longer than the slowest answer that posts gives on purpose, so that a
-/// timeout seen by a client is the mesh's, whose routes set shorter ones.
-pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+/// How long posts may take: longer than the slowest answer that it gives on purpose, so that a timeout that a client
+/// sees is the mesh's, whose routes set shorter ones.
+pub(crate) const POSTS_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long comments may take: nobody waits long for what an answer can do without.
+pub(crate) const COMMENTS_LIMIT: Duration = Duration::from_secs(3);
 
 /// How large an answer may be: a dozen times our own posts and our own comments.
 const POSTS_MAX_BODY: usize = 512 * 1024;
@@ -32,21 +35,27 @@ const PASSED_ON: [&str; 12] = [
 
 /// The call to posts.
 pub(crate) fn posts(request: &Request, host: &impl Host) -> Outgoing {
-    call(request, host.variable("app_url_posts"), POSTS_MAX_BODY)
+    Outgoing {
+        url: host.variable("app_url_posts"),
+        headers: passed_on(request),
+        max_body: POSTS_MAX_BODY,
+        limit: POSTS_LIMIT,
+    }
 }
 
 /// The call to comments.
 pub(crate) fn comments(request: &Request, host: &impl Host) -> Outgoing {
-    call(request, host.variable("app_url_comments"), COMMENTS_MAX_BODY)
+    Outgoing {
+        url: host.variable("app_url_comments"),
+        headers: passed_on(request),
+        max_body: COMMENTS_MAX_BODY,
+        limit: COMMENTS_LIMIT,
+    }
 }
 
-fn call(request: &Request, url: String, max_body: usize) -> Outgoing {
-    let passed_on = request
-        .headers
-        .iter()
-        .filter(|(name, _)| PASSED_ON.iter().any(|passed| name.eq_ignore_ascii_case(passed)))
-        .cloned();
-    Outgoing { url, headers: passed_on.collect(), max_body }
+fn passed_on(request: &Request) -> Vec<(String, Vec<u8>)> {
+    let is_passed_on = |name: &str| PASSED_ON.iter().any(|passed| name.eq_ignore_ascii_case(passed));
+    request.headers.iter().filter(|(name, _)| is_passed_on(name)).cloned().collect()
 }
 
 /// The text of a good answer, or what is wrong with it.

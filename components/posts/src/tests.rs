@@ -104,8 +104,8 @@ fn another_source_takes_the_place_of_the_embedded_posts() {
     assert_eq!(json(&get(&host, "/posts/8"))["userId"], 2);
     assert_eq!(json(&get(&host, "/posts?userId=1")), serde_json::json!([{"id":7,"userId":1}]));
     let calls = host.calls.borrow();
-    assert_eq!((calls.len(), calls[0].1), (3, Duration::from_secs(3)));
-    assert!(calls[0].0[0].headers.iter().all(|(name, _)| name != "authorization"), "our token is not theirs");
+    assert_eq!((calls.len(), calls[0][0].limit), (3, Duration::from_secs(3)));
+    assert!(calls[0][0].headers.iter().all(|(name, _)| name != "authorization"), "our token is not theirs");
 }
 
 #[test]

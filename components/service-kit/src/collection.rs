@@ -83,9 +83,13 @@ fn items(collection: &Collection, host: &impl Host) -> Result<Cow<'static, str>,
         let detail = format!("The source of the {} failed.", collection.name);
         Box::new(problem(status, &detail).with_log_message(format!("{}: {reason}", collection.source)))
     };
-    let request =
-        Outgoing { url, headers: vec![("accept".to_owned(), b"application/json".to_vec())], max_body: SOURCE_MAX_BODY };
-    let fetched = match host.fetch(&[request], SOURCE_LIMIT).into_iter().next() {
+    let request = Outgoing {
+        url,
+        headers: vec![("accept".to_owned(), b"application/json".to_vec())],
+        max_body: SOURCE_MAX_BODY,
+        limit: SOURCE_LIMIT,
+    };
+    let fetched = match host.fetch(&[request]).into_iter().next() {
         Some(Ok(fetched)) => fetched,
         Some(Err(error @ FetchError::Timeout)) => return Err(failed(504, error.to_string())),
         Some(Err(error)) => return Err(failed(502, error.to_string())),

@@ -21,9 +21,11 @@ pub trait Host {
     /// Waits.
     fn sleep(&self, duration: Duration);
 
-    /// Sends all requests at the same time, and returns when each has its whole response or has failed, `limit` after
-    /// the start at the latest. The results are in the order of the requests.
-    fn fetch(&self, requests: &[Outgoing], limit: Duration) -> Vec<Result<Fetched, FetchError>>;
+    /// Sends all requests at the same time, and returns when each has its whole response or has failed. The results are
+    /// in the order of the requests.
+    ///
+    /// The first request is the one that matters: without a `200` to it nobody waits for the others any longer.
+    fn fetch(&self, requests: &[Outgoing]) -> Vec<Result<Fetched, FetchError>>;
 }
 
 /// A `GET` to another service.
@@ -35,6 +37,8 @@ pub struct Outgoing {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The largest body that is worth reading, in bytes.
     pub max_body: usize,
+    /// How long it may take, from the start of the request to the end of the response.
+    pub limit: Duration,
 }
 
 /// A response of another service, read to its end.
@@ -67,6 +71,9 @@ pub enum FetchError {
     /// The limit passed, or the host gave up waiting.
     #[error("no whole response in time")]
     Timeout,
+    /// The request that mattered failed before this one ended.
+    #[error("given up, since another request failed")]
+    GivenUp,
     /// The body is larger than [`Outgoing::max_body`].
     #[error("the response is larger than {0} bytes")]
     TooLarge(usize),

@@ -18,7 +18,7 @@ pub enum Level {
     Debug,
     /// The request was answered.
     Info,
-    /// The client made a mistake.
+    /// The client made a mistake, or the answer is less than it should be.
     Warn,
     /// The service, or one that it needs, failed.
     Error,
@@ -35,10 +35,12 @@ impl Level {
         }
     }
 
-    fn of(status: u16) -> Self {
-        match status {
+    /// A good answer that an operator should read something about is not that good.
+    fn of(response: &Response) -> Self {
+        match response.status {
             500.. => Self::Error,
             400..500 => Self::Warn,
+            _ if response.log_message.is_some() => Self::Warn,
             _ => Self::Info,
         }
     }
@@ -73,7 +75,7 @@ pub fn line(
     duration: Duration,
     least: Level,
 ) -> Option<String> {
-    let level = Level::of(response.status);
+    let level = Level::of(response);
     if level < least {
         return None;
     }
@@ -138,6 +140,8 @@ mod tests {
         let line = log(&request, &failed, Level::Error).unwrap();
         assert_eq!((&line["level"], &line["message"]), (&"error".into(), &"jwt_public_key is not set".into()));
         assert!(log(&request, &Response::json("[]".as_bytes()), Level::Warn).is_none());
+        let degraded = Response::json("[]".as_bytes()).with_log_message("comments unavailable");
+        assert_eq!(log(&request, &degraded, Level::Info).unwrap()["level"], "warn");
         assert_eq!(Level::parse("WARN"), Level::Warn);
         assert_eq!(Level::parse("loud"), Level::Info);
     }

@@ -28,8 +28,8 @@ pub struct TestHost {
     pub coin: Cell<bool>,
     /// What each URL answers; any other is refused.
     pub upstreams: HashMap<String, Result<Fetched, FetchError>>,
-    /// The calls that were made, those made at the same time together, each with its limit.
-    pub calls: RefCell<Vec<(Vec<Outgoing>, Duration)>>,
+    /// The calls that were made, those made at the same time together.
+    pub calls: RefCell<Vec<Vec<Outgoing>>>,
 }
 
 impl Host for TestHost {
@@ -49,8 +49,8 @@ impl Host for TestHost {
         self.now.set(Timestamp(self.now.get().0 + duration));
     }
 
-    fn fetch(&self, requests: &[Outgoing], limit: Duration) -> Vec<Result<Fetched, FetchError>> {
-        self.calls.borrow_mut().push((requests.to_vec(), limit));
+    fn fetch(&self, requests: &[Outgoing]) -> Vec<Result<Fetched, FetchError>> {
+        self.calls.borrow_mut().push(requests.to_vec());
         let refused = || Err(FetchError::Failed("connection refused".to_owned()));
         requests.iter().map(|request| self.upstreams.get(&request.url).cloned().unwrap_or_else(refused)).collect()
     }

@@ -73,8 +73,8 @@ impl Host for Wasi {
         monotonic_clock::subscribe_duration(nanoseconds(duration)).block();
     }
 
-    fn fetch(&self, requests: &[Outgoing], limit: Duration) -> Vec<Result<Fetched, FetchError>> {
-        exchange::all(requests, nanoseconds(limit))
+    fn fetch(&self, requests: &[Outgoing]) -> Vec<Result<Fetched, FetchError>> {
+        exchange::all(requests)
     }
 }
 

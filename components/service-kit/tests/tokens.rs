@@ -122,7 +122,7 @@ fn a_long_token_is_refused_by_its_length() {
 }
 
 fn refusal(headers: &[(&str, &str)], scope: &str) -> Response {
-    *authorize(&request("GET", "/posts", headers), &TestHost::trusting(), scope).unwrap_err()
+    *authorize(&request("GET", "/posts", headers), &TestHost::trusting(), scope).expect_err("a refusal")
 }
 
 #[test]

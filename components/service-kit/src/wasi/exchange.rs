@@ -1,7 +1,7 @@
-//! Calls to other services, all at the same time, under one deadline.
+//! Calls to other services, all at the same time, each under its deadline.
 //!
-//! Each exchange is a small state machine that goes as far as it can without waiting. One `poll` then waits for all of
-//! them and for the deadline, so a peer that sends a byte a second cannot outlast the limit either.
+//! An exchange is a small state machine that goes as far as it can without waiting. One `poll` then waits for all of
+//! them and their deadlines, so a peer that sends a byte a second cannot outlast its limit either.
 
 use std::mem;
 
@@ -13,28 +13,48 @@ use wasi::http::types::{
 use wasi::io::poll::{Pollable, poll};
 use wasi::io::streams::{InputStream, StreamError};
 
+use super::nanoseconds;
 use crate::host::{FetchError, Fetched, Outgoing};
 
 /// How much is asked of a body at once, in bytes.
 const READ: u64 = 64 * 1024;
 
-/// Carries out all exchanges, within `limit` nanoseconds.
-pub(super) fn all(requests: &[Outgoing], limit: u64) -> Vec<Result<Fetched, FetchError>> {
-    let deadline = monotonic_clock::subscribe_duration(limit);
-    let mut exchanges: Vec<Exchange> = requests.iter().map(|request| Exchange::start(request, limit)).collect();
+/// Carries out all exchanges, or gives them up when the first one fails.
+pub(super) fn all(requests: &[Outgoing]) -> Vec<Result<Fetched, FetchError>> {
+    let mut exchanges: Vec<Timed> = requests.iter().map(Timed::start).collect();
     loop {
         for exchange in &mut exchanges {
             exchange.advance();
         }
-        let waits: Vec<Pollable> = exchanges.iter().filter_map(Exchange::wait).collect();
-        if waits.is_empty() || deadline.ready() {
+        let waits: Vec<Pollable> = exchanges.iter().filter_map(|exchange| exchange.state.wait()).collect();
+        if waits.is_empty() || exchanges.first().is_some_and(|first| first.state.has_failed()) {
             break;
         }
-        let mut pollables: Vec<&Pollable> = waits.iter().collect();
-        pollables.push(&deadline);
-        poll(&pollables);
+        let deadlines =
+            exchanges.iter().filter(|exchange| !exchange.state.has_ended()).map(|exchange| &exchange.deadline);
+        poll(&waits.iter().chain(deadlines).collect::<Vec<_>>());
     }
-    exchanges.into_iter().map(Exchange::end).collect()
+    exchanges.into_iter().map(|exchange| exchange.state.end()).collect()
+}
+
+/// An exchange and its deadline.
+struct Timed {
+    state: Exchange,
+    deadline: Pollable,
+}
+
+impl Timed {
+    fn start(request: &Outgoing) -> Self {
+        let limit = nanoseconds(request.limit);
+        Self { state: Exchange::start(request, limit), deadline: monotonic_clock::subscribe_duration(limit) }
+    }
+
+    fn advance(&mut self) {
+        self.state.advance();
+        if !self.state.has_ended() && self.deadline.ready() {
+            self.state = Exchange::Ended(Err(FetchError::Timeout));
+        }
+    }
 }
 
 /// One request on its way to a response.
@@ -126,11 +146,23 @@ impl Exchange {
         }
     }
 
-    /// The result; what has not ended by now has taken too long.
+    fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+
+    /// Whether it has ended with anything but a `200`.
+    fn has_failed(&self) -> bool {
+        match self {
+            Self::Sent { .. } | Self::Reading { .. } => false,
+            Self::Ended(result) => result.as_ref().map_or(true, |fetched| fetched.status != 200),
+        }
+    }
+
+    /// The result; nobody waited for what has not ended by now.
     fn end(self) -> Result<Fetched, FetchError> {
         match self {
             Self::Ended(result) => result,
-            _ => Err(FetchError::Timeout),
+            _ => Err(FetchError::GivenUp),
         }
     }
 }
