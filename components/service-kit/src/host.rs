@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The world around a service. Inside a component it is WASI; in tests it is [`testing`](crate::testing).
+/// The world around a service. Inside a component it is WASI; in tests it is `testing`.
 pub trait Host {
     /// Wall time.
     fn now(&self) -> Timestamp;

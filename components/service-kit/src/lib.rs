@@ -1,7 +1,7 @@
 //! What the workshop's services share.
 //!
 //! A service is a function from a [`Request`](http::Request) and a [`Host`](host::Host) to a
-//! [`Response`](http::Response), so all of it runs in native tests. The only code that knows WASI is [`wasi`], which
+//! [`Response`](http::Response), so all of it runs in native tests. The only code that knows WASI is `wasi`, which
 //! turns one `wasi:http` request into one call of that function.
 
 pub mod bearer;
