@@ -172,7 +172,7 @@ impl Use {
         let times =
             if self.count == 1 { String::new() } else { format!(" (written {} times, first here)", self.count) };
         let message = format!("{} of {} is not acted on by malha yet{times}", self.field, self.kind);
-        Some(Diagnostic::warning(message).at(self.first))
+        Some(Diagnostic::note(message).at(self.first))
     }
 }
 

@@ -74,11 +74,7 @@ impl App {
     }
 
     /// Prepares the components that `retain` names (all, if it is empty) with the variables of `environment`.
-    pub(crate) fn configure(
-        &self,
-        retain: &[&str],
-        environment: &HashMap<&str, &str>,
-    ) -> Result<Routes, AppError> {
+    pub(crate) fn configure(&self, retain: &[&str], environment: &HashMap<&str, &str>) -> Result<Routes, AppError> {
         let kept = self.manifest.retain(retain).map_err(|what| {
             AppError::NoSuchComponent(what, self.code.keys().cloned().collect::<Vec<_>>().join(", "))
         })?;
@@ -107,11 +103,7 @@ impl App {
             .collect()
     }
 
-    fn component(
-        &self,
-        component: &spin::Component,
-        variables: &HashMap<&str, String>,
-    ) -> Result<Component, AppError> {
+    fn component(&self, component: &spin::Component, variables: &HashMap<&str, String>) -> Result<Component, AppError> {
         let name = || component.name.clone();
         let resolve = |template: &spin::Template| {
             template

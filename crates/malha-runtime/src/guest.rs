@@ -119,11 +119,7 @@ fn store(pod: &Arc<Shared>, component: &Arc<Component>, depth: usize, meter: &Ar
     store.set_epoch_deadline(1);
     let allowed = pod.engine.shared.options.cpu_per_request;
     store.epoch_deadline_callback(move |context| {
-        if context.data().meter.used() < allowed {
-            Ok(UpdateDeadline::Yield(1))
-        } else {
-            Err(OutOfCpuTime.into())
-        }
+        if context.data().meter.used() < allowed { Ok(UpdateDeadline::Yield(1)) } else { Err(OutOfCpuTime.into()) }
     });
     store
 }

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use malha_manifest::Diagnostic;
 use malha_manifest::spin::{SpinManifest, load_spin};
 use serde::{Deserialize, Serialize};
 
@@ -157,18 +158,20 @@ fn wasm(folder: &Path, component: &str) -> PathBuf {
     folder.join(format!("{component}.wasm"))
 }
 
-fn join(diagnostics: &[malha_manifest::Diagnostic]) -> String {
+fn join(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The manifest of the project in `folder`.
+/// The manifest of the project in `folder`, and what is worth knowing about it.
 ///
 /// # Errors
-/// [`BuildError::Manifest`] with every finding.
-pub fn project_manifest(folder: &Path) -> Result<SpinManifest, BuildError> {
+/// [`BuildError::Manifest`] with every finding, when one of them is an error.
+pub fn project_manifest(folder: &Path) -> Result<(SpinManifest, Vec<Diagnostic>), BuildError> {
     let (manifest, diagnostics) = load_spin(&folder.join("spin.toml"));
-    let wrong = diagnostics.iter().any(|finding| finding.severity == malha_manifest::Severity::Error);
-    manifest.filter(|_| !wrong).ok_or(BuildError::Manifest(join(&diagnostics)))
+    match manifest {
+        Some(manifest) if !diagnostics.iter().any(Diagnostic::is_error) => Ok((manifest, diagnostics)),
+        _ => Err(BuildError::Manifest(join(&diagnostics))),
+    }
 }
 
 #[cfg(test)]

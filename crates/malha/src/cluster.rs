@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use malha_cluster::{Applied, Cluster, Error, Finding, PodRow};
-use malha_manifest::{Diagnostic, Input, LoadedObject, Location, Object, check_references, load};
+use malha_manifest::{Diagnostic, Input, LoadedObject, Location, Object, load};
 use malha_mesh::{Entrance, Mesh, Server};
 use malha_routing::ListenerKind;
 use malha_runtime::{Engine, Images, Pod};
@@ -39,9 +39,7 @@ impl Plan {
     /// Reads the manifests. Nothing that has an error is in the plan; everything found is said.
     pub fn load(inputs: &[Input]) -> (Self, Vec<Diagnostic>) {
         let loaded = load(inputs);
-        let mut diagnostics = loaded.diagnostics;
-        diagnostics.extend(check_references(&loaded.objects));
-        (Self { objects: loaded.objects }, diagnostics)
+        (Self { objects: loaded.objects }, loaded.diagnostics)
     }
 
     /// Images that Deployments name, each with the place that names it first.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use malha_manifest::Diagnostic;
 use malha_manifest::spin::SpinManifest;
 use malha_runtime::{Built, Engine, EngineOptions, Images, Progress};
 
@@ -11,6 +12,7 @@ use malha_runtime::{Built, Engine, EngineOptions, Images, Progress};
 pub struct Project {
     folder: PathBuf,
     manifest: SpinManifest,
+    findings: Vec<Diagnostic>,
     images: Images,
 }
 
@@ -37,8 +39,8 @@ impl Project {
     /// When its `spin.toml` is missing or wrong.
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = if folder == Path::new(".") { PathBuf::new() } else { folder.to_owned() };
-        let manifest = malha_runtime::project_manifest(&folder)?;
-        Ok(Self { images: Images::of_project(&folder), manifest, folder })
+        let (manifest, findings) = malha_runtime::project_manifest(&folder)?;
+        Ok(Self { images: Images::of_project(&folder), manifest, findings, folder })
     }
 
     /// The project of the working directory.
@@ -57,6 +59,11 @@ impl Project {
     /// Its application's name, and so the name of its images.
     pub fn name(&self) -> &str {
         &self.manifest.application.name
+    }
+
+    /// What is worth knowing about its `spin.toml`.
+    pub fn findings(&self) -> &[Diagnostic] {
+        &self.findings
     }
 
     /// Its images.

@@ -56,6 +56,7 @@ impl Screen {
                 Some("error") => ERROR,
                 Some("warning") => WARNING,
                 Some("hint") => GOOD,
+                Some("note") => QUIET,
                 _ => Style::new(),
             };
             let (word, rest) = match trimmed.split_once(':') {

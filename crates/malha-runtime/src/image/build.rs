@@ -129,8 +129,7 @@ impl Images {
         let fresh = |index: &Index, component: &Component| {
             let current = component.build.as_ref().and_then(|build| fingerprint::of(build, &image.version, folder));
             let path = wasm(&self.folder(&image), &component.name);
-            current.is_some_and(|now| index.components.get(&component.name) == Some(&now))
-                && engine.is_compiled(&path)
+            current.is_some_and(|now| index.components.get(&component.name) == Some(&now)) && engine.is_compiled(&path)
         };
         let index = self.index(&image);
         let same_manifest = same_file(&folder.join("spin.toml"), &self.folder(&image).join("spin.toml"));
@@ -207,8 +206,7 @@ fn run(
     folder: &Path,
     progress: &mut dyn Progress,
 ) -> Result<(), BuildError> {
-    let failed =
-        |error| BuildError::Run { component: component.name.clone(), command: command.to_owned(), error };
+    let failed = |error| BuildError::Run { component: component.name.clone(), command: command.to_owned(), error };
     let mut child = shell(command)
         .current_dir(build.workdir.as_ref().map_or_else(|| folder.to_owned(), |workdir| folder.join(workdir)))
         .env("APP_VERSION", version)

@@ -10,6 +10,7 @@ use crate::screen::{Screen, seconds};
 pub(crate) fn run(arguments: &Build, screen: &Screen) -> Result<()> {
     let start = Instant::now();
     let project = Project::here()?;
+    project.findings().iter().for_each(|finding| screen.findings(&finding.to_string()));
     let engine = project.engine()?;
     let built = project.build(&engine, arguments.app_version.as_deref(), &mut screen.build_progress())?;
     let what = match built.rebuilt.len() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use malha_cluster::PodRow;
-use malha_manifest::{Diagnostic, Input, missing_resources};
+use malha_manifest::{Diagnostic, Input, Severity, missing_resources};
 use malha_runtime::{Engine, ImageName, Images};
 use malha_world::World;
 use tokio::net::{TcpListener, TcpSocket};
@@ -52,7 +52,8 @@ async fn up(arguments: &Up, screen: &Screen, start: Instant) -> Result<()> {
     let inputs = inputs(arguments, project.folder());
     make_keys(&inputs, &world, screen)?;
 
-    let (plan, diagnostics) = Plan::load(&inputs);
+    let (plan, mut diagnostics) = Plan::load(&inputs);
+    diagnostics.extend_from_slice(project.findings());
     report(&diagnostics, screen)?;
     // Bound first: a port in use should not be found out after a minute of building.
     let mut sockets = bind(&plan.doors(), arguments.gateway)?;
@@ -110,20 +111,24 @@ fn make_keys(inputs: &[Input], world: &World, screen: &Screen) -> Result<()> {
 
 /// Says everything that was found; fails if something of it is an error.
 fn report(diagnostics: &[Diagnostic], screen: &Screen) -> Result<()> {
-    let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics.iter().partition(|finding| finding.is_error());
-    for finding in &warnings {
-        screen.findings(&finding.to_string());
+    let of = |severity| diagnostics.iter().filter(move |finding| finding.severity == severity);
+    for severity in [Severity::Warning, Severity::Error] {
+        of(severity).for_each(|finding| screen.findings(&finding.to_string()));
     }
-    match errors.len() {
-        0 => Ok(()),
-        count => {
-            for finding in &errors {
-                screen.findings(&finding.to_string());
-            }
-            let s = if count == 1 { "" } else { "s" };
-            bail!("{count} error{s} in the manifests; nothing was started")
-        }
+    match of(Severity::Error).count() {
+        0 => {}
+        1 => bail!("1 error in the manifests; nothing was started"),
+        count => bail!("{count} errors in the manifests; nothing was started"),
     }
+    // One line each: notes are for reading once.
+    let rows: Vec<[String; 2]> = of(Severity::Note)
+        .map(|finding| {
+            let place = finding.location.as_ref().map(ToString::to_string).unwrap_or_default();
+            [place, finding.message.clone()]
+        })
+        .collect();
+    table(&rows).iter().for_each(|line| screen.findings(&format!("note: {line}")));
+    Ok(())
 }
 
 /// Binds the doors: the first to the gateway's address, the others to the ports after it.

@@ -1,0 +1,237 @@
+//! What guests may do to each other and to the host: nothing.
+//!
+//! The guest is `components/misbehave`, which speaks plain WASI HTTP; each of its paths does one thing.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use malha_runtime::{
+    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodOptions, project_manifest,
+};
+use malha_world::World;
+
+const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../components/misbehave");
+
+/// One engine and one build for all tests of this process. A guest gets little, so that sins end soon.
+static ENGINE: LazyLock<(Engine, Images)> = LazyLock::new(|| {
+    let images = Images::in_folder(Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"));
+    let options = EngineOptions {
+        cache: Some(images.code_cache()),
+        cpu_per_request: Duration::from_millis(50),
+        memory_per_instance: 32 << 20,
+    };
+    let engine = Engine::new(options).unwrap();
+    let (manifest, _) = project_manifest(Path::new(PROJECT)).unwrap();
+    images.build(&engine, &manifest, Path::new(PROJECT), None, &mut |_: malha_runtime::Step<'_>| ()).unwrap();
+    (engine, images)
+});
+
+fn app() -> App {
+    let (engine, images) = &*ENGINE;
+    images.load(engine, "misbehave:0.0.1").unwrap()
+}
+
+/// Answers every call with what it was asked, or never.
+struct Echo;
+
+impl Outbound for Echo {
+    fn call(
+        &self,
+        caller: Caller,
+        request: Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, CallError>> + Send>> {
+        Box::pin(async move {
+            match request.uri().host() {
+                Some("nobody") => Err(CallError::DestinationNotFound),
+                Some("refuses") => Err(CallError::ConnectionRefused),
+                Some("never") => std::future::pending().await,
+                _ => Ok(Response::new(format!("{} from {} at {}", request.uri(), caller.pod, caller.depth).into())),
+            }
+        })
+    }
+}
+
+fn pod_in(world: World) -> Pod {
+    let options =
+        PodOptions { name: "sinner", namespace: "default", environment: &[], world, outbound: Arc::new(Echo) };
+    Pod::start(&ENGINE.0, &app(), options).unwrap()
+}
+
+fn pod() -> Pod {
+    pod_in(World::simulated(1_000_000, 7))
+}
+
+fn request(path: &str, headers: &[(&str, &str)]) -> Inbound {
+    let mut request = Request::get(path).header("host", "sinner");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let peer = SocketAddr::from(([127, 0, 0, 6], 0));
+    Inbound { request: request.body(Body::empty()).unwrap(), depth: 0, peer }
+}
+
+async fn get(pod: &Pod, path: &str) -> Response<Body> {
+    pod.handle(request(path, &[])).await
+}
+
+async fn text(response: Response<Body>) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn log(pod: &Pod) -> String {
+    pod.logs().lines().iter().map(|line| format!("{}\n", line.text)).collect()
+}
+
+async fn assert_well(pod: &Pod) {
+    assert_eq!(get(pod, "/ok").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_failing_guest_costs_its_own_request_and_the_log_says_why() {
+    for (path, why) in [
+        ("/trap", "unreachable"),
+        ("/memory", "more memory than 33554432 bytes"),
+        ("/loop", "more than 50ms of CPU time"),
+        ("/never", "without a response"),
+        ("/exit", "exit status"),
+    ] {
+        let pod = pod();
+        let response = get(&pod, path).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+        assert_eq!(text(response).await, "", "{path}");
+        assert!(log(&pod).contains(why), "{path} says: {}", log(&pod));
+        assert_well(&pod).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_answer_is_not_one() {
+    let pod = pod();
+    let response = get(&pod, "/twice").await;
+    // The guest is stopped at its second answer; whether the first has left by then is not for anyone to rely on.
+    assert!([StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR].contains(&response.status()));
+    assert_well(&pod).await;
+}
+
+#[tokio::test]
+async fn a_body_that_its_guest_leaves_unfinished_is_an_error_to_its_reader() {
+    let pod = pod();
+    let response = get(&pod, "/cut").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.into_body().collect().await.is_err());
+    assert_well(&pod).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_endless_loop_lets_its_neighbours_run_on_the_same_thread() {
+    let pod = pod();
+    let looping = tokio::spawn({
+        let pod = pod.clone();
+        async move { get(&pod, "/loop").await.status() }
+    });
+    for _ in 0..20 {
+        let pod = pod.clone();
+        assert_eq!(tokio::spawn(async move { get(&pod, "/ok").await.status() }).await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(looping.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn time_on_the_cpu_is_counted() {
+    let pod = pod();
+    get(&pod, "/loop").await;
+    assert!(pod.cpu_time() >= Duration::from_millis(50), "{:?}", pod.cpu_time());
+}
+
+#[tokio::test]
+async fn a_request_body_streams_through() {
+    let pod = pod();
+    let mut inbound = request("/echo", &[]);
+    *inbound.request.method_mut() = http::Method::POST;
+    let sent = "all the way and back ".repeat(20_000);
+    *inbound.request.body_mut() = Bytes::from(sent.clone()).into();
+    assert_eq!(text(pod.handle(inbound).await).await, sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_waits_on_tokios_clock() {
+    let pod = pod();
+    let before = tokio::time::Instant::now();
+    let body = text(get(&pod, "/stream").await).await;
+    assert!(!body.is_empty());
+    assert!(before.elapsed() > Duration::ZERO, "paused time moved on with the guest's timer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_sees_the_worlds_clock_and_chance() {
+    let see =
+        |path: &'static str, seed| async move { text(get(&pod_in(World::simulated(86_400, seed)), path).await).await };
+    assert!(see("/clock", 1).await.contains("86400"));
+    assert_eq!(see("/random", 1).await, see("/random", 1).await);
+    assert_ne!(see("/random", 1).await, see("/random", 2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_go_out_through_the_pods_outbound() {
+    let pod = pod();
+    for (url, want) in [
+        ("http://friend/path?q", "http://friend/path?q from sinner at 1"),
+        ("http://nobody/", "DestinationNotFound"),
+        ("http://refuses/", "ConnectionRefused"),
+        ("http://never/", "no response in time"),
+    ] {
+        let body = text(pod.handle(request("/call", &[("x-call", url)])).await).await;
+        assert!(body.contains(want), "{url} gives {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_of_calls_without_end_is_refused() {
+    let pod = pod();
+    let mut inbound = request("/ok", &[]);
+    inbound.depth = 8;
+    assert_eq!(pod.handle(inbound).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(log(&pod).contains("too long"));
+}
+
+#[tokio::test]
+async fn spin_answers_its_own_paths() {
+    let pod = pod();
+    assert_eq!(text(get(&pod, "/.well-known/spin/health").await).await, "OK");
+    assert_eq!(get(&pod, "/.well-known/spin/other").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_hurts_nobody() {
+    let pod = pod();
+    drop(get(&pod, "/stream").await);
+    drop(get(&pod, "/cut").await);
+    assert_well(&pod).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_sinners_at_once_leave_every_slot_as_they_found_it() {
+    let pod = pod();
+    let tasks: Vec<_> = ["/trap", "/ok", "/memory", "/never", "/cut", "/exit"]
+        .into_iter()
+        .cycle()
+        .take(1_200)
+        .map(|path| {
+            let pod = pod.clone();
+            tokio::spawn(async move { drop(get(&pod, path).await.into_body().collect().await) })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for _ in 0..1_200 {
+        assert_well(&pod).await;
+    }
+}
