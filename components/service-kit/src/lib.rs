@@ -4,6 +4,8 @@
 //! [`Response`](http::Response), so all of it runs in native tests. The only code that knows WASI is `wasi`, which
 //! turns one `wasi:http` request into one call of that function.
 
+#![forbid(unsafe_code)]
+
 pub mod bearer;
 pub mod collection;
 pub mod es256;

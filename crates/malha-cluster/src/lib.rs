@@ -18,6 +18,8 @@
 //! Absent until the Kubernetes API needs them: rolling updates in steps, revisions, probes, restarts, graceful
 //! termination, `NodePort`s, Events as objects; each module says what it leaves out.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod admission;
 mod cluster;

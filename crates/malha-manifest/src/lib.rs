@@ -33,6 +33,8 @@
 //! Inside: text → [`node`] (one tree with places for all notations) → `decode` (serde types, with all findings) → `check`
 //! (rules of Kubernetes and Istio) → [`support`] (what malha acts on now).
 
+#![forbid(unsafe_code)]
+
 mod check;
 mod decode;
 mod diagnostic;

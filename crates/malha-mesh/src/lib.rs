@@ -4,6 +4,8 @@
 //! its gateway or a load balancer, and a pod's own call (`sidecar`). What each decides comes from an immutable
 //! [`Snapshot`]; [`Mesh::publish`] swaps it, and requests under way keep the one they began with.
 
+#![forbid(unsafe_code)]
+
 mod external;
 mod listener;
 mod replies;

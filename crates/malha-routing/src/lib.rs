@@ -5,6 +5,8 @@
 //! it in whole; a request keeps the one it began with. `P` is whatever answers for a pod on the data plane: this
 //! crate only passes it through.
 
+#![forbid(unsafe_code)]
+
 mod balance;
 mod host;
 mod route;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Slots at each depth: many at the edge, where requests queue, fewer below.
-const SLOTS: [usize; 8] = [512, 256, 128, 64, 16, 16, 16, 16];
+const SLOTS: [u16; 8] = [512, 256, 128, 64, 16, 16, 16, 16];
 
 /// The right to one instance.
 pub(crate) type Permit = OwnedSemaphorePermit;
@@ -25,14 +25,14 @@ impl Admission {
         let mut sum = 0;
         let mut depth = 0;
         while depth < SLOTS.len() {
-            sum += SLOTS[depth];
+            sum += SLOTS[depth] as u32;
             depth += 1;
         }
-        sum as u32
+        sum
     };
 
     pub(crate) fn new() -> Self {
-        Self { depths: SLOTS.map(|slots| Arc::new(Semaphore::new(slots))) }
+        Self { depths: SLOTS.map(|slots| Arc::new(Semaphore::new(slots.into()))) }
     }
 
     /// Waits for a slot at `depth` (0: the edge); `None` when the chain is too long.

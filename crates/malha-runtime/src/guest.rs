@@ -75,38 +75,33 @@ pub(crate) async fn respond(
     });
     let mut running = Some(Metered::new(future, meter, Arc::clone(&pod.cpu)));
 
-    let answer = poll_fn(|context| poll_answer(&mut running, &mut receiver, context)).await;
-    match answer {
-        Ok(Ok(response)) => {
-            let guest = running.map(|running| Rest { running, pod: Arc::clone(pod) });
-            Ok(response.map(|body| Body::guest(GuestBody { body, guest, failed: false })))
-        }
-        Ok(Err(code)) => Err(GuestError::Refused(format!("{code:?}"))),
-        Err(error) => Err(error),
+    let (answer, failure) = poll_fn(|context| poll_answer(&mut running, &mut receiver, context)).await?;
+    let response = answer.map_err(|code| GuestError::Refused(format!("{code:?}")))?;
+    if let Some(error) = &failure {
+        pod.complain(&error.to_string());
     }
+    let guest = running.map(|running| Rest { running, pod: Arc::clone(pod) });
+    let failed = failure.is_some();
+    Ok(response.map(|body| Body::guest(GuestBody { body, guest, failed })))
 }
 
-/// Ready with the answer, or with the reason why there will be none. Takes `running` away once it has ended.
+/// Ready with the answer, and with the failure of a guest that answered and failed at once, as its body will show; or
+/// with the reason why there will be no answer. Takes `running` away once it has ended.
 fn poll_answer(
     running: &mut Option<Running>,
     receiver: &mut oneshot::Receiver<Answer>,
     context: &mut Context<'_>,
-) -> Poll<Result<Answer, GuestError>> {
-    let ended = match running {
-        Some(guest) => Pin::new(guest).poll(context),
-        None => Poll::Pending,
-    };
-    let ended = match ended {
-        Poll::Ready(result) => {
+) -> Poll<Result<(Answer, Option<GuestError>), GuestError>> {
+    let ended = match running.as_mut().map(|guest| Pin::new(guest).poll(context)) {
+        Some(Poll::Ready(result)) => {
             *running = None;
             Some(result)
         }
-        Poll::Pending => None,
+        Some(Poll::Pending) | None => None,
     };
     match (Pin::new(receiver).poll(context), ended) {
-        // A guest that fails right after its response still answered; its body shows the failure.
-        (Poll::Ready(Ok(answer)), None | Some(Ok(()))) => Poll::Ready(Ok(answer)),
-        (Poll::Ready(Ok(_) | Err(_)), Some(Err(error))) | (Poll::Pending, Some(Err(error))) => Poll::Ready(Err(error)),
+        (Poll::Ready(Ok(answer)), ended) => Poll::Ready(Ok((answer, ended.and_then(Result::err)))),
+        (_, Some(Err(error))) => Poll::Ready(Err(error)),
         (Poll::Ready(Err(_)), _) | (Poll::Pending, Some(Ok(()))) => Poll::Ready(Err(GuestError::NoResponse)),
         (Poll::Pending, None) => Poll::Pending,
     }

@@ -71,7 +71,7 @@ pub enum ImageError {
     Damaged(ImageName, String, PathBuf),
     /// Its application cannot run.
     #[error("image `{0}`: {1}")]
-    App(ImageName, AppError),
+    App(ImageName, Box<AppError>),
 }
 
 /// `image.json`.
@@ -131,7 +131,7 @@ impl Images {
         let (manifest, diagnostics) = load_spin(&folder.join("spin.toml"));
         let manifest = manifest.ok_or_else(|| damaged(join(&diagnostics)))?;
         App::load(engine, manifest, |component| wasm(&folder, component))
-            .map_err(|error| ImageError::App(image.clone(), error))
+            .map_err(|error| ImageError::App(image.clone(), Box::new(error)))
     }
 
     fn folder(&self, image: &ImageName) -> PathBuf {

@@ -5,6 +5,8 @@
 //!
 //! Waiting is not here: it is always `tokio::time`, which a test can pause.
 
+#![forbid(unsafe_code)]
+
 mod chance;
 mod clock;
 

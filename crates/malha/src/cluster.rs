@@ -102,7 +102,12 @@ pub struct Running {
 
 impl Running {
     /// Applies the plan and waits until every pod is ready or says why not. Opens no socket.
-    pub async fn start(plan: Plan, engine: Engine, images: Images, world: World) -> (Self, Vec<Result<Applied, Error>>) {
+    pub async fn start(
+        plan: Plan,
+        engine: Engine,
+        images: Images,
+        world: World,
+    ) -> (Self, Vec<Result<Applied, Error>>) {
         let mesh = Mesh::new(world.clone());
         let pods = Arc::<Mutex<Vec<Pod>>>::default();
         let node = LocalNode::new(engine, images, world.clone(), mesh.clone(), Arc::clone(&pods));

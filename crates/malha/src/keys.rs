@@ -55,7 +55,7 @@ fn secret(chance: &Stream) -> Result<String, KeyError> {
 }
 
 fn indent(pem: &str) -> String {
-    pem.lines().map(|line| format!("    {line}\n")).collect()
+    pem.lines().map(|line| ["    ", line, "\n"].concat()).collect()
 }
 
 /// Writes the whole file or nothing, for nobody else to read.

@@ -1,6 +1,8 @@
 //! The command line of malha, and the wiring of its parts. Each verb is a module of [`commands`]; what a verb says goes
 //! through [`screen`]: data to stdout, the rest to stderr.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 mod cluster;
 mod commands;
@@ -19,7 +21,6 @@ pub use node::LocalNode;
 pub use project::Project;
 
 use cli::{Cli, Command};
-use screen::Screen;
 
 /// Runs one command line, the program's name first. Never panics on what a user types: 0 is success, 1 a failure that
 /// has been explained on stderr, 2 a command line that is wrong.
@@ -32,16 +33,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    let screen = Screen::new();
     let result = match cli.command {
-        Command::Build(arguments) => commands::build::run(&arguments, &screen),
-        Command::Keygen(arguments) => commands::keygen::run(&arguments, &screen),
-        Command::Up(arguments) => commands::up::run(&arguments, &screen),
+        Command::Build(arguments) => commands::build::run(&arguments),
+        Command::Keygen(arguments) => commands::keygen::run(&arguments),
+        Command::Up(arguments) => commands::up::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            screen.error(&error);
+            screen::error(&error);
             ExitCode::FAILURE
         }
     }

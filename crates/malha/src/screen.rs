@@ -15,105 +15,97 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const QUIET: Style = Style::new().dimmed();
 
-/// Where everything is said.
-#[derive(Debug)]
-pub(crate) struct Screen {
-    is_terminal: bool,
+/// A line of data.
+pub(crate) fn data(line: impl Display) {
+    let _ = writeln!(anstream::stdout(), "{line}");
 }
 
-impl Screen {
-    pub(crate) fn new() -> Self {
-        Self { is_terminal: std::io::stderr().is_terminal() }
-    }
+/// A line about what happens.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
 
-    /// A line of data.
-    pub(crate) fn data(&self, line: impl Display) {
-        let _ = writeln!(anstream::stdout(), "{line}");
-    }
+/// Something that worked.
+pub(crate) fn good(verb: &str, line: impl Display) {
+    note(format_args!("{GOOD}{verb:>12}{GOOD:#} {line}"));
+}
 
-    /// A line about what happens.
-    pub(crate) fn note(&self, line: impl Display) {
-        let _ = writeln!(anstream::stderr(), "{line}");
-    }
+/// A failure, with its causes.
+pub(crate) fn error(error: &anyhow::Error) {
+    let text = format!("{error:#}");
+    // What was found in manifests says `error:` itself, many times over.
+    if text.starts_with("error:") { findings(&text) } else { findings(&format!("error: {text}")) }
+}
 
-    /// Something that worked.
-    pub(crate) fn good(&self, verb: &str, line: impl Display) {
-        self.note(format_args!("{GOOD}{verb:>12}{GOOD:#} {line}"));
+/// Text whose lines may begin with `error:`, `warning:` or `hint:`.
+pub(crate) fn findings(text: &str) {
+    for line in text.lines() {
+        let trimmed = line.trim_start();
+        let style = match trimmed.split_once(':').map(|(word, _)| word) {
+            Some("error") => ERROR,
+            Some("warning") => WARNING,
+            Some("hint") => GOOD,
+            Some("note") => QUIET,
+            _ => Style::new(),
+        };
+        let (word, rest) = match trimmed.split_once(':') {
+            Some((word, rest)) if style != Style::new() => (format!("{word}:"), rest),
+            _ => (String::new(), trimmed),
+        };
+        let margin = &line[..line.len() - trimmed.len()];
+        note(format_args!("{margin}{style}{word}{style:#}{rest}"));
     }
+}
 
-    /// A failure, with its causes.
-    pub(crate) fn error(&self, error: &anyhow::Error) {
-        let text = format!("{error:#}");
-        // What was found in manifests says `error:` itself, many times over.
-        if text.starts_with("error:") { self.findings(&text) } else { self.findings(&format!("error: {text}")) }
-    }
+/// A dimmed prefix and a line: what a pod logs.
+pub(crate) fn log(pod: &str, line: &str) {
+    note(format_args!("{QUIET}[{pod}]{QUIET:#} {line}"));
+}
 
-    /// Text whose lines may begin with `error:`, `warning:` or `hint:`.
-    pub(crate) fn findings(&self, text: &str) {
-        for line in text.lines() {
-            let trimmed = line.trim_start();
-            let style = match trimmed.split_once(':').map(|(word, _)| word) {
-                Some("error") => ERROR,
-                Some("warning") => WARNING,
-                Some("hint") => GOOD,
-                Some("note") => QUIET,
-                _ => Style::new(),
-            };
-            let (word, rest) = match trimmed.split_once(':') {
-                Some((word, rest)) if style != Style::new() => (format!("{word}:"), rest),
-                _ => (String::new(), trimmed),
-            };
-            let margin = &line[..line.len() - trimmed.len()];
-            self.note(format_args!("{margin}{style}{word}{style:#}{rest}"));
+/// Shows how a build goes: a spinner with the tool's last words on a terminal, a line a step elsewhere.
+pub(crate) fn build_progress() -> impl FnMut(Step<'_>) {
+    let mut current: Option<(ProgressBar, Instant)> = None;
+    move |step| match step {
+        Step::TargetAdded => good("Added", "the Rust target wasm32-wasip2"),
+        Step::Build(component) => {
+            if !is_terminal() {
+                good("Building", component);
+            }
+            current = Some((spinner(component), Instant::now()));
         }
-    }
-
-    /// A dimmed prefix and a line: what a pod logs.
-    pub(crate) fn log(&self, pod: &str, line: &str) {
-        self.note(format_args!("{QUIET}[{pod}]{QUIET:#} {line}"));
-    }
-
-    /// Shows how a build goes: a spinner with the tool's last words on a terminal, a line a step elsewhere.
-    pub(crate) fn build_progress(&self) -> impl FnMut(Step<'_>) {
-        let mut current: Option<(ProgressBar, Instant)> = None;
-        move |step| match step {
-            Step::TargetAdded => self.good("Added", "the Rust target wasm32-wasip2"),
-            Step::Build(component) => {
-                if !self.is_terminal {
-                    self.good("Building", component);
-                }
-                current = Some((self.spinner(component), Instant::now()));
+        Step::Output(component, line) => {
+            if let Some((bar, _)) = &current {
+                bar.set_message(format!("{component}  {}", line.trim()));
             }
-            Step::Output(component, line) => {
-                if let Some((bar, _)) = &current {
-                    bar.set_message(format!("{component}  {}", line.trim()));
-                }
-            }
-            Step::Compile(component) => {
-                let (bar, _) = current.get_or_insert_with(|| (self.spinner(component), Instant::now()));
-                bar.set_message(format!("{component}  machine code"));
-            }
-            Step::Done(component) => {
-                if let Some((bar, start)) = current.take() {
-                    bar.finish_and_clear();
-                    self.good("Built", format_args!("{component} in {}", seconds(start.elapsed())));
-                }
+        }
+        Step::Compile(component) => {
+            let (bar, _) = current.get_or_insert_with(|| (spinner(component), Instant::now()));
+            bar.set_message(format!("{component}  machine code"));
+        }
+        Step::Done(component) => {
+            if let Some((bar, start)) = current.take() {
+                bar.finish_and_clear();
+                good("Built", format_args!("{component} in {}", seconds(start.elapsed())));
             }
         }
     }
+}
 
-    fn spinner(&self, component: &str) -> ProgressBar {
-        if !self.is_terminal {
-            return ProgressBar::hidden();
-        }
-        let bar = ProgressBar::new_spinner().with_message(component.to_owned());
-        // The template is a constant; were it wrong, the default would serve.
-        if let Ok(style) = ProgressStyle::with_template("    {spinner} building {wide_msg}  {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar
+fn spinner(component: &str) -> ProgressBar {
+    if !is_terminal() {
+        return ProgressBar::hidden();
     }
+    let bar = ProgressBar::new_spinner().with_message(component.to_owned());
+    // The template is a constant; were it wrong, the default would serve.
+    if let Ok(style) = ProgressStyle::with_template("    {spinner} building {wide_msg}  {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
 }
 
 /// `31 ms`, `2.4 s`, `1 min 12 s`

@@ -242,8 +242,13 @@ fn run(
         component: component.name.clone(),
         command: command.to_owned(),
         status,
-        output: shown.iter().map(|line| format!("    {line}\n")).collect(),
+        output: indent(shown.iter().map(String::as_str)),
     })
+}
+
+/// What a tool said, set off from what we say.
+pub(super) fn indent<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.map(|line| ["    ", line, "\n"].concat()).collect()
 }
 
 #[cfg(unix)]

@@ -29,7 +29,8 @@ pub(super) fn of(build: &Build, version: &str, project: &Path) -> Option<String>
                 continue;
             }
             let changed = metadata.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-            add(path.as_os_str().as_encoded_bytes());
+            // Relative, so that it does not matter from where, or by which name of the folder, the project was opened.
+            add(path.strip_prefix(&folder).unwrap_or(&path).as_os_str().as_encoded_bytes());
             add(&metadata.len().to_le_bytes());
             add(&changed.as_nanos().to_le_bytes());
             files += 1;
@@ -55,6 +56,15 @@ mod tests {
         assert_ne!(of(&build("*.rs"), "2", folder.path()).unwrap(), before);
         fs::write(folder.path().join("a.rs"), "two").unwrap();
         assert_ne!(of(&build("*.rs"), "1", folder.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn a_project_that_is_found_by_another_path_has_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("src")).unwrap();
+        fs::write(folder.path().join("a.rs"), "1").unwrap();
+        let detour = folder.path().join("src/..");
+        assert_eq!(of(&build("*.rs"), "1", folder.path()), of(&build("*.rs"), "1", &detour));
     }
 
     #[test]

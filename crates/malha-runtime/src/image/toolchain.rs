@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::build::indent;
+
 /// What spin-sdk 5 components are built for.
 const TARGET: &str = "wasm32-wasip2";
 
@@ -42,7 +44,7 @@ pub(super) fn ensure_target(command: &str) -> Result<bool, ToolchainError> {
         Ok(true)
     } else {
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(ToolchainError::Rustup(said.lines().map(|line| format!("    {line}\n")).collect()))
+        Err(ToolchainError::Rustup(indent(said.lines())))
     }
 }
 

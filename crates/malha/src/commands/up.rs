@@ -17,7 +17,7 @@ use crate::cli::Up;
 use crate::cluster::{Door, Plan, Running};
 use crate::keys;
 use crate::project::Project;
-use crate::screen::{Screen, seconds, table};
+use crate::screen::{self, seconds, table};
 
 /// What `malha up` loads when nothing is named.
 const DEFAULT_MANIFESTS: &str = "k8s";
@@ -31,43 +31,42 @@ const PORTS_TRIED: u16 = 200;
 /// How long requests under way may take when we stop, as Istio's `terminationDrainDuration`.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(crate) fn run(arguments: &Up, screen: &Screen) -> Result<()> {
+pub(crate) fn run(arguments: &Up) -> Result<()> {
     let start = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads that serve requests")?;
-    let result = runtime.block_on(up(arguments, screen, start));
+    let result = runtime.block_on(up(arguments, start));
     // Guests that are still busy must not keep us.
     runtime.shutdown_background();
     result
 }
 
-async fn up(arguments: &Up, screen: &Screen, start: Instant) -> Result<()> {
-    let world = arguments.seed.map_or_else(World::real, |seed| World {
-        chance: malha_world::Chance::seeded(seed),
-        ..World::real()
-    });
+async fn up(arguments: &Up, start: Instant) -> Result<()> {
+    let world = arguments
+        .seed
+        .map_or_else(World::real, |seed| World { chance: malha_world::Chance::seeded(seed), ..World::real() });
     let project = Project::here()?;
     let inputs = inputs(arguments, project.folder());
-    make_keys(&inputs, &world, screen)?;
+    make_keys(&inputs, &world)?;
 
     let (plan, mut diagnostics) = Plan::load(&inputs);
     diagnostics.extend_from_slice(project.findings());
-    report(&diagnostics, screen)?;
+    report(&diagnostics)?;
     // Bound first: a port in use should not be found out after a minute of building.
     let mut sockets = bind(&plan.doors(), arguments.gateway)?;
     let engine = project.engine()?;
-    prepare_images(&plan, &project, &engine, screen)?;
+    prepare_images(&plan, &project, &engine)?;
 
     let gateway = sockets.first().map(|(_, socket)| socket.local_addr()).transpose()?;
     let suggestions = gateway.map(|address| plan.suggestions(&format!("http://{address}"))).unwrap_or_default();
     let (mut running, results) = Running::start(plan, engine, project.images().clone(), world).await;
     for refused in results.iter().filter_map(|result| result.as_ref().err()) {
-        screen.findings(&format!("error: {refused}"));
+        screen::findings(&format!("error: {refused}"));
     }
     for finding in running.findings() {
-        screen.findings(&format!("warning: {}: {}", finding.object, finding.message));
+        screen::findings(&format!("warning: {}: {}", finding.object, finding.message));
     }
     let mut urls = Vec::new();
     for (door, socket) in sockets.drain(..) {
@@ -78,15 +77,18 @@ async fn up(arguments: &Up, screen: &Screen, start: Instant) -> Result<()> {
     if arguments.logs {
         follow_logs(&running);
     }
-    summary(&pods, &urls, &suggestions, start, screen);
+    summary(&pods, &urls, &suggestions, start);
     wait_for_signal().await?;
 
-    screen.good("Stopping", format_args!("waiting up to {} for requests under way; Ctrl-C again cuts them", seconds(GRACE)));
+    screen::good(
+        "Stopping",
+        format_args!("waiting up to {} for requests under way; Ctrl-C again cuts them", seconds(GRACE)),
+    );
     let drained = tokio::select! {
         drained = running.stop(GRACE) => drained,
         again = wait_for_signal() => { again?; false }
     };
-    screen.good("Stopped", if drained { "all requests ended" } else { "some requests were cut" });
+    screen::good("Stopped", if drained { "all requests ended" } else { "some requests were cut" });
     Ok(())
 }
 
@@ -100,20 +102,22 @@ fn inputs(arguments: &Up, folder: &Path) -> Vec<Input> {
 }
 
 /// Keys are not in git: a fresh clone has none.
-fn make_keys(inputs: &[Input], world: &World, screen: &Screen) -> Result<()> {
+fn make_keys(inputs: &[Input], world: &World) -> Result<()> {
     let is_keys = |path: &&std::path::PathBuf| path.file_name().is_some_and(|name| name == keys::FILE);
     for path in missing_resources(inputs).iter().filter(is_keys) {
         keys::generate(path, false, &world.chance.stream())?;
-        screen.good("Made", format_args!("the key pair of auth in {} (git ignores it)", path.display()));
+        screen::good("Made", format_args!("the key pair of auth in {} (git ignores it)", path.display()));
     }
     Ok(())
 }
 
 /// Says everything that was found; fails if something of it is an error.
-fn report(diagnostics: &[Diagnostic], screen: &Screen) -> Result<()> {
+fn report(diagnostics: &[Diagnostic]) -> Result<()> {
     let of = |severity| diagnostics.iter().filter(move |finding| finding.severity == severity);
     for severity in [Severity::Warning, Severity::Error] {
-        of(severity).for_each(|finding| screen.findings(&finding.to_string()));
+        for finding in of(severity) {
+            screen::findings(&finding.to_string());
+        }
     }
     match of(Severity::Error).count() {
         0 => {}
@@ -127,7 +131,9 @@ fn report(diagnostics: &[Diagnostic], screen: &Screen) -> Result<()> {
             [place, finding.message.clone()]
         })
         .collect();
-    table(&rows).iter().for_each(|line| screen.findings(&format!("note: {line}")));
+    for line in table(&rows) {
+        screen::findings(&format!("note: {line}"));
+    }
     Ok(())
 }
 
@@ -176,11 +182,11 @@ fn cannot_listen(door: &Door, address: SocketAddr, error: &io::Error) -> anyhow:
 }
 
 /// Builds the images that this project can build, and looks for the others.
-fn prepare_images(plan: &Plan, project: &Project, engine: &Engine, screen: &Screen) -> Result<()> {
+fn prepare_images(plan: &Plan, project: &Project, engine: &Engine) -> Result<()> {
     for (image, place) in plan.images() {
         match ImageName::parse(&image) {
             Some(name) if name.name == project.name() => {
-                project.build(engine, Some(&name.version), &mut screen.build_progress())?;
+                project.build(engine, Some(&name.version), &mut screen::build_progress())?;
             }
             Some(name) if project.images().list().contains(&name) => {}
             _ => return Err(no_such_image(&image, place, project.name(), project.images())),
@@ -208,13 +214,12 @@ fn follow_logs(running: &Running) {
     for (name, pod) in running.running() {
         let mut lines = pod.logs().follow();
         tokio::spawn(async move {
-            let screen = Screen::new();
             // A reader that is too slow misses lines; the pod never waits for it.
             loop {
                 match lines.recv().await {
-                    Ok(line) => screen.log(&name, &line.text),
+                    Ok(line) => screen::log(&name, &line.text),
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
-                        screen.log(&name, &format!("({missed} lines missed)"));
+                        screen::log(&name, &format!("({missed} lines missed)"));
                     }
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
                 }
@@ -223,15 +228,15 @@ fn follow_logs(running: &Running) {
     }
 }
 
-fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String], start: Instant, screen: &Screen) {
+fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String], start: Instant) {
     for pod in pods.iter().filter(|pod| !pod.ready) {
         let reason = pod.reason.as_deref().unwrap_or(&pod.phase);
         let message = pod.message.as_deref().unwrap_or_default();
-        screen.findings(&format!("warning: pod {} is not ready: {reason}: {message}", pod.name));
+        screen::findings(&format!("warning: pod {} is not ready: {reason}: {message}", pod.name));
     }
     let ready = pods.iter().filter(|pod| pod.ready).count();
-    screen.good("Ready", format_args!("{ready} of {} pods in {}", pods.len(), seconds(start.elapsed())));
-    screen.note("");
+    screen::good("Ready", format_args!("{ready} of {} pods in {}", pods.len(), seconds(start.elapsed())));
+    screen::note("");
     let rows: Vec<[String; 3]> = urls
         .iter()
         .map(|(door, address)| {
@@ -242,12 +247,16 @@ fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String],
             [format!("http://{address}"), what.to_owned(), format!("{}:{}", door.name, door.entrance.port)]
         })
         .collect();
-    table(&rows).iter().for_each(|line| screen.data(line));
-    if !suggestions.is_empty() {
-        screen.note("\nTry:");
-        suggestions.iter().for_each(|line| screen.note(format_args!("  {line}")));
+    for line in table(&rows) {
+        screen::data(line);
     }
-    screen.note("\nCtrl-C stops it.");
+    if !suggestions.is_empty() {
+        screen::note("\nTry:");
+        for line in suggestions {
+            screen::note(format_args!("  {line}"));
+        }
+    }
+    screen::note("\nCtrl-C stops it.");
 }
 
 #[cfg(unix)]
