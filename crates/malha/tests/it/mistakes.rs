@@ -1,0 +1,165 @@
+//! The mistakes that people make first, and what malha says: each text is a snapshot, read as a user would read it.
+
+use std::net::TcpListener;
+
+use insta::assert_snapshot;
+
+use crate::support::{Folder, Up};
+
+/// `malha up` on a free port.
+const UP: [&str; 3] = ["up", "--gateway", "127.0.0.1:0"];
+
+/// A clone whose keys are made already: making them is no mistake.
+async fn clone_with_keys() -> Folder {
+    let folder = Folder::clone_of_the_project();
+    assert_eq!(folder.run(&["keygen"]).await.status, Some(0));
+    folder
+}
+
+#[tokio::test]
+async fn no_rust_at_all() {
+    let folder = clone_with_keys().await;
+    assert_snapshot!(folder.run_with_programs("nothing", &UP).await.failure());
+}
+
+#[tokio::test]
+async fn no_rust_target_and_no_rustup() {
+    let folder = clone_with_keys().await;
+    folder.script("bin/rustc", "echo /nowhere/lib");
+    assert_snapshot!(folder.run_with_programs("bin", &UP).await.failure());
+}
+
+#[tokio::test]
+async fn no_rust_target_and_rustup_cannot_add_it() {
+    let folder = clone_with_keys().await;
+    folder.script("bin/rustc", "echo /nowhere/lib");
+    folder.script("bin/rustup", "echo \"error: could not download file\" >&2; exit 1");
+    assert_snapshot!(folder.run_with_programs("bin", &UP).await.failure());
+}
+
+#[tokio::test]
+async fn port_taken() {
+    let folder = clone_with_keys().await;
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let said = folder.run(&["up", "--gateway", &format!("127.0.0.1:{port}")]).await;
+    let next = port.checked_add(1000).unwrap_or(9080);
+    let text = said.failure().replace(&format!(":{port}"), ":PORT").replace(&format!(":{next}"), ":PORT+1000");
+    assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn typo_in_a_field() {
+    let folder = clone_with_keys().await;
+    folder.edit("k8s/01-posts.yml", "replicas: 1", "replica: 1");
+    assert_snapshot!(folder.run(&UP).await.failure());
+}
+
+#[tokio::test]
+async fn typo_in_a_name() {
+    let folder = clone_with_keys().await;
+    folder.edit("k8s/03-gateway.yml", "host: posts-service", "host: post-service");
+    // A warning at most in a cluster, so malha goes on; without Rust it does not get far.
+    assert_snapshot!(folder.run_with_programs("nothing", &UP).await.failure());
+}
+
+#[tokio::test]
+async fn bad_yaml() {
+    let folder = clone_with_keys().await;
+    folder.edit("k8s/00-users.yml", "  name: users", " name: users\n   extra: [1");
+    assert_snapshot!(folder.run(&UP).await.failure());
+}
+
+#[tokio::test]
+async fn a_resource_that_is_not_there() {
+    let folder = clone_with_keys().await;
+    folder.edit("k8s/kustomization.yaml", "01-posts.yml", "01-post.yml");
+    assert_snapshot!(folder.run(&UP).await.failure());
+}
+
+#[tokio::test]
+async fn no_such_image() {
+    let folder = Folder::shop();
+    folder.edit("k8s/shop.yml", "image: shop:1", "image: shoop:1");
+    assert_snapshot!(folder.run(&UP).await.failure());
+}
+
+#[tokio::test]
+async fn no_such_folder_of_manifests() {
+    let folder = Folder::shop();
+    assert_snapshot!(folder.run(&["up", "-k", "manifests", "--gateway", "127.0.0.1:0"]).await.failure());
+}
+
+#[tokio::test]
+async fn not_in_a_project() {
+    assert_snapshot!(Folder::empty().run(&UP).await.failure());
+}
+
+#[tokio::test]
+async fn keys_are_there_already() {
+    let folder = clone_with_keys().await;
+    assert_snapshot!(folder.run(&["keygen"]).await.failure());
+}
+
+#[tokio::test]
+async fn a_version_that_is_no_tag() {
+    assert_snapshot!(Folder::shop().run(&["build", "--app-version", "../2"]).await.failure());
+}
+
+#[tokio::test]
+async fn a_build_command_that_fails() {
+    let folder = Folder::shop();
+    let build = "source = \"shop.wasm\"\n[component.shop.build]\ncommand = \"echo no luck >&2; exit 3\"";
+    folder.edit("spin.toml", "source = \"shop.wasm\"", build);
+    assert_snapshot!(folder.run(&["build"]).await.failure());
+}
+
+#[tokio::test]
+async fn a_component_that_is_not_there() {
+    let folder = Folder::shop();
+    folder.edit("spin.toml", "shop.wasm", "shelf.wasm");
+    assert_snapshot!(folder.run(&["build"]).await.failure());
+}
+
+#[tokio::test]
+async fn components_that_malha_cannot_run() {
+    let keyvalue = r#"(component (import "wasi:keyvalue/store@0.2.0-draft" (instance (export "open" (func)))))"#;
+    for (name, bytes) in [
+        ("an_import_that_malha_does_not_offer", wat::parse_str(keyvalue).unwrap()),
+        ("a_component_that_answers_nothing", wat::parse_str("(component)").unwrap()),
+        ("a_core_module", wat::parse_str("(module)").unwrap()),
+        ("no_webassembly", b"<html>".to_vec()),
+    ] {
+        let folder = Folder::shop();
+        folder.write("shop.wasm", bytes);
+        assert_snapshot!(name, folder.run(&UP).await.failure());
+    }
+}
+
+/// A pod that cannot start is no reason to stop the others: as in a cluster, the rest comes up.
+#[tokio::test]
+async fn pods_that_cannot_start() {
+    let required = "[variables]\napi_key = { required = true }\n\n[application]";
+    let with_variable = |folder: &Folder| folder.edit("spin.toml", "[application]", required);
+    let with_env = |folder: &Folder, name: &str, value: &str| {
+        let env =
+            format!("image: shop:1\n          env:\n            - name: {name}\n              value: \"{value}\"");
+        folder.edit("k8s/shop.yml", "image: shop:1", &env);
+    };
+    type Change<'a> = &'a dyn Fn(&Folder);
+    let cases: [(&str, Change<'_>); 3] = [
+        ("a_required_variable_without_a_value", &with_variable),
+        ("a_component_that_the_image_does_not_have", &|folder| with_env(folder, "SPIN_COMPONENTS_TO_RETAIN", "shelf")),
+        ("a_memory_that_is_no_number", &|folder| with_env(folder, "SPIN_MAX_INSTANCE_MEMORY", "32M")),
+    ];
+    for (name, change) in cases {
+        let folder = Folder::shop();
+        change(&folder);
+        let up = Up::start(folder.malha(&["up", "--seed", "1", "--gateway", "127.0.0.1:0"])).await;
+        // How long it took is on the line after the warning.
+        let (warning, _) = up.said().split_once("       Ready 0 of 1 pods").unwrap();
+        let warning = warning.split_once("warning: ").unwrap().1.to_owned();
+        assert_eq!(up.interrupt().await.status, Some(0));
+        assert_snapshot!(name, warning);
+    }
+}

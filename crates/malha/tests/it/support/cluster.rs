@@ -1,0 +1,150 @@
+//! The workshop in a cluster, as its manifests describe it, with keys of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use malha::{Plan, Running};
+use malha_manifest::{Input, Severity};
+use malha_mesh::{Entrance, gateway};
+use malha_routing::ListenerKind;
+use malha_world::World;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::project::root;
+use super::{Answer, Call, Issuer, NOW, claims, engine, project};
+
+/// The manifests of `k8s/`, with changes.
+pub(crate) struct Manifests(BTreeMap<String, String>);
+
+impl Manifests {
+    /// As they are in the repository, with the keys of [`Issuer::trusted`].
+    pub(crate) fn base() -> Self {
+        let files = fs::read_dir(root().join("k8s")).unwrap().map(|entry| entry.unwrap());
+        let files = files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+        let mut files: BTreeMap<_, _> = files
+            .filter(|(name, _)| name != "00-jwt.yml")
+            .map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
+            .collect();
+        files.insert("00-jwt.yml".into(), keys(&Issuer::trusted()));
+        Self(files)
+    }
+
+    /// With another text in place of each `from`, which must be there.
+    #[track_caller]
+    pub(crate) fn edit(mut self, file: &str, from: &str, to: &str) -> Self {
+        let text = self.0.get_mut(file).unwrap();
+        assert!(text.contains(from), "{file} has no `{from}`");
+        *text = text.replace(from, to);
+        self
+    }
+
+    /// With one more environment variable in a service's container.
+    #[track_caller]
+    pub(crate) fn env(self, service: &str, name: &str, value: &str) -> Self {
+        let file = format!("01-{service}.yml");
+        let entry = format!("          env:\n            - name: {name}\n              value: \"{value}\"\n");
+        self.edit(&file, "          env:\n", &entry)
+    }
+
+    /// Without an environment variable: its value goes to another that nobody reads.
+    #[track_caller]
+    pub(crate) fn without_env(self, service: &str, name: &str) -> Self {
+        self.edit(&format!("01-{service}.yml"), &format!("- name: {name}\n"), "- name: NOBODY_READS_THIS\n")
+    }
+
+    /// With no pod of a service.
+    #[track_caller]
+    pub(crate) fn scaled_to_zero(self, service: &str) -> Self {
+        self.edit(&format!("01-{service}.yml"), "replicas: 1", "replicas: 0")
+    }
+
+    /// Writes them to a folder, keys included.
+    pub(crate) fn write(&self) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in &self.0 {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    /// Runs them in a simulated world.
+    pub(crate) async fn start(&self) -> Cluster {
+        self.start_in(World::simulated(NOW, 1)).await
+    }
+
+    /// Runs them in some world.
+    pub(crate) async fn start_in(&self, world: World) -> Cluster {
+        let folder = self.write();
+        let (plan, diagnostics) = Plan::load(&[Input::Kustomize(folder.path().to_owned())]);
+        // Notes say what malha does not act on yet; anything more would be a mistake of the test.
+        assert!(diagnostics.iter().all(|finding| finding.severity == Severity::Note), "{diagnostics:#?}");
+        let (running, results) = Running::start(plan, engine().clone(), project().images().clone(), world).await;
+        results.into_iter().for_each(|result| drop(result.unwrap()));
+        Cluster { running }
+    }
+}
+
+fn keys(issuer: &Issuer) -> String {
+    let block = |pem: &str| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let (private, public) = (block(&issuer.private_pem()), block(&issuer.public_pem()));
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: jwt-keys\nstringData:\n  private.pem: |\n{private}  public.pem: |\n{public}"
+    )
+}
+
+/// A cluster that runs, and requests to it from outside.
+pub(crate) struct Cluster {
+    pub(crate) running: Running,
+}
+
+impl Cluster {
+    /// The workshop as it is.
+    pub(crate) async fn start() -> Self {
+        Manifests::base().start().await
+    }
+
+    /// Sends a request to the gateway.
+    pub(crate) async fn gateway(&self, call: Call) -> Answer {
+        self.enter(&gateway(80), &call).await
+    }
+
+    /// Sends a request to a service's load balancer.
+    pub(crate) async fn service(&self, name: &str, call: Call) -> Answer {
+        self.enter(&load_balancer(name), &call).await
+    }
+
+    async fn enter(&self, entrance: &Entrance, call: &Call) -> Answer {
+        let client = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50_000));
+        Answer::read(self.running.mesh().enter(entrance, call.request(), client).await).await
+    }
+
+    /// What the pods of a service logged on their JSON lines, oldest first.
+    pub(crate) fn log(&self, service: &str) -> Vec<Value> {
+        let pods = self.running.running().into_iter().filter(|(name, _)| name.starts_with(service));
+        let lines = pods.flat_map(|(_, pod)| pod.logs().lines());
+        lines
+            .map(|line| serde_json::from_str(&line.text).unwrap_or_else(|_| panic!("not JSON: {}", line.text)))
+            .collect()
+    }
+}
+
+/// The entrance of a service's load balancer.
+pub(crate) fn load_balancer(service: &str) -> Entrance {
+    let kind = ListenerKind::LoadBalancer { namespace: "default".into(), service: format!("{service}-service") };
+    Entrance { kind, port: 80 }
+}
+
+/// The tokens of the workshop's two users.
+impl Cluster {
+    /// May read posts and comments.
+    pub(crate) fn admin() -> String {
+        Issuer::trusted().token(&claims(&["posts", "comments"]))
+    }
+
+    /// May read posts.
+    pub(crate) fn nocomments() -> String {
+        Issuer::trusted().token(&claims(&["posts"]))
+    }
+}

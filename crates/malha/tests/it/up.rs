@@ -1,0 +1,115 @@
+//! `malha up` from its first line to Ctrl-C, over real sockets.
+
+use std::net::{SocketAddr, TcpListener};
+
+use malha::{Plan, Running};
+use malha_manifest::Input;
+use malha_world::World;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Cluster, Folder, Manifests, NOW, Up, engine, project};
+
+/// Sends a request over a connection of its own; the whole response as text.
+async fn send(address: SocketAddr, method: &str, path: &str, authorization: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {authorization}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+/// The address in `http://127.0.0.1:40001   gateway   workshop-gateway:80`.
+fn address(row: &str) -> SocketAddr {
+    row.split_whitespace().next().unwrap().strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+/// The rest of a row: `gateway   workshop-gateway:80`.
+fn door(row: &str) -> String {
+    row.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_from_nothing_to_posts_and_out_again() {
+    let folder = Folder::clone_of_the_project();
+    let mut files = folder.files();
+    let manifests = folder.path("k8s");
+    let mut up = Up::in_the_project(&["up", "-k", manifests.to_str().unwrap(), "--gateway", "127.0.0.1:0"]).await;
+
+    let mut rows = Vec::new();
+    for _ in 0..5 {
+        rows.push(up.line().await);
+    }
+    assert_eq!(
+        rows.iter().map(|row| door(row)).collect::<Vec<_>>(),
+        [
+            "gateway workshop-gateway:80",
+            "load balancer auth-service:80",
+            "load balancer posts-service:80",
+            "load balancer comments-service:80",
+            "load balancer composition-service:80",
+        ]
+    );
+    assert!(up.said().contains("Ready 4 of 4 pods"), "{}", up.said());
+
+    // admin:admin
+    let answer = send(address(&rows[0]), "POST", "/auth", "Basic YWRtaW46YWRtaW4=").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let token = format!("Bearer {}", body["access_token"].as_str().unwrap());
+    for (row, path) in [(0, "/posts"), (0, "/composition"), (2, "/posts/1"), (3, "/comments?postId=1"), (4, "/")] {
+        let answer = send(address(&rows[row]), "GET", path, &token).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{path} at {}: {answer}", rows[row]);
+    }
+
+    let said = up.interrupt().await;
+    assert_eq!((said.status, said.stdout.as_str()), (Some(0), ""), "{}", said.stderr);
+    assert!(said.stderr.contains("Stopped all requests ended"), "{}", said.stderr);
+    for row in &rows {
+        assert!(TcpListener::bind(address(row)).is_ok(), "{row} is free again");
+    }
+    files.push("k8s/00-jwt.yml".into());
+    files.sort();
+    assert_eq!(folder.files(), files, "the keys are all that is left");
+}
+
+#[tokio::test]
+async fn pods_log_to_the_screen_where_that_is_asked_for() {
+    let folder = Folder::clone_of_the_project();
+    let manifests = folder.path("k8s");
+    let arguments = ["up", "--logs", "--gateway", "127.0.0.1:0", "-k", manifests.to_str().unwrap()];
+    let mut up = Up::in_the_project(&arguments).await;
+    let gateway = address(&up.line().await);
+    assert!(send(gateway, "GET", "/posts", "Bearer forged").await.starts_with("HTTP/1.1 401 "));
+    let said = up.interrupt().await;
+    let line = said.stderr.lines().find(|line| line.starts_with("[posts-deployment-")).unwrap();
+    let line: Value = serde_json::from_str(line.split_once("] ").unwrap().1).unwrap();
+    assert_eq!((&line["path"], &line["status"]), (&"/posts".into(), &401.into()));
+}
+
+#[tokio::test]
+async fn doors_open_on_sockets_and_close_when_drained() {
+    let folder = Manifests::base().write();
+    let (plan, _) = Plan::load(&[Input::Kustomize(folder.path().to_owned())]);
+    let doors = plan.doors();
+    let world = World::simulated(NOW, 1);
+    let (mut running, _) = Running::start(plan, engine().clone(), project().images().clone(), world).await;
+    let mut addresses = Vec::new();
+    for door in doors {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(running.open(door, socket).unwrap());
+    }
+    let token = format!("Bearer {}", Cluster::admin());
+    // The gateway, and posts-service after auth-service.
+    for address in [addresses[0], addresses[2]] {
+        assert!(send(address, "GET", "/posts/1", &token).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    assert!(running.stop(std::time::Duration::from_secs(5)).await);
+    for address in addresses {
+        assert!(TcpStream::connect(address).await.is_err(), "{address}");
+    }
+}
