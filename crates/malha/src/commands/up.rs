@@ -77,8 +77,10 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     if arguments.logs {
         follow_logs(&running);
     }
+    // Before it is said that Ctrl-C stops it: until somebody listens, the signal kills.
+    let mut signals = Signals::listen()?;
     summary(&pods, &urls, &suggestions, start);
-    wait_for_signal().await?;
+    signals.next().await;
 
     screen::good(
         "Stopping",
@@ -86,7 +88,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     );
     let drained = tokio::select! {
         drained = running.stop(GRACE) => drained,
-        again = wait_for_signal() => { again?; false }
+        () = signals.next() => false
     };
     screen::good("Stopped", if drained { "all requests ended" } else { "some requests were cut" });
     Ok(())
@@ -259,17 +261,42 @@ fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String],
     screen::note("\nCtrl-C stops it.");
 }
 
+/// Ctrl-C, and what a service manager sends.
 #[cfg(unix)]
-async fn wait_for_signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.context("cannot listen for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn wait_for_signal() -> Result<()> {
-    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
+/// Ctrl-C.
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn listen() -> Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self).context("cannot listen for Ctrl-C")
+    }
+
+    async fn next(&mut self) {
+        let _ = self.0.recv().await;
+    }
 }
