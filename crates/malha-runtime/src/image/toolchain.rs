@@ -24,7 +24,7 @@ pub enum ToolchainError {
     NoRustup(std::io::Error),
     /// `rustup` could not.
     #[error(
-        "the Rust target {TARGET} is not installed, and rustup could not add it:\n{0}\n  hint: look at the network, \
+        "the Rust target {TARGET} is not installed, and rustup could not add it:\n{0}  hint: look at the network, \
          then run `rustup target add {TARGET}` yourself"
     )]
     Rustup(String),
