@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame};
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiHttpView;
@@ -50,6 +50,9 @@ pub(crate) enum GuestError {
 struct OutOfCpuTime;
 
 type Answer = Result<Response<HyperOutgoingBody>, ErrorCode>;
+/// Where the guest leaves its answer. No channel: guest and reader are one task, so that whoever polls the guest can
+/// look right after; and a channel of tokio's may well say "later" to a task that has had its share of polls.
+type Slot = Arc<Mutex<Option<Answer>>>;
 type Running = Metered<Pin<Box<dyn Future<Output = Result<(), GuestError>> + Send>>>;
 
 /// Runs a fresh instance of `component` until the head of its response is there.
@@ -65,9 +68,9 @@ pub(crate) async fn respond(
     engine.wake_ticker();
 
     let meter = Arc::new(Meter::default());
-    let (sender, mut receiver) = oneshot::channel();
+    let slot = Slot::default();
     let store = store(pod, component, depth, &meter);
-    let run = run(store, Arc::clone(component), request, sender);
+    let run = run(store, Arc::clone(component), request, Arc::clone(&slot));
     let future: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
         let result = run.await;
         drop(permit);
@@ -75,7 +78,7 @@ pub(crate) async fn respond(
     });
     let mut running = Some(Metered::new(future, meter, Arc::clone(&pod.cpu)));
 
-    let (answer, failure) = poll_fn(|context| poll_answer(&mut running, &mut receiver, context)).await?;
+    let (answer, failure) = poll_fn(|context| poll_answer(&mut running, &slot, context)).await?;
     let response = answer.map_err(|code| GuestError::Refused(format!("{code:?}")))?;
     if let Some(error) = &failure {
         pod.complain(&error.to_string());
@@ -89,7 +92,7 @@ pub(crate) async fn respond(
 /// with the reason why there will be no answer. Takes `running` away once it has ended.
 fn poll_answer(
     running: &mut Option<Running>,
-    receiver: &mut oneshot::Receiver<Answer>,
+    slot: &Slot,
     context: &mut Context<'_>,
 ) -> Poll<Result<(Answer, Option<GuestError>), GuestError>> {
     let ended = match running.as_mut().map(|guest| Pin::new(guest).poll(context)) {
@@ -99,11 +102,11 @@ fn poll_answer(
         }
         Some(Poll::Pending) | None => None,
     };
-    match (Pin::new(receiver).poll(context), ended) {
-        (Poll::Ready(Ok(answer)), ended) => Poll::Ready(Ok((answer, ended.and_then(Result::err)))),
-        (_, Some(Err(error))) => Poll::Ready(Err(error)),
-        (Poll::Ready(Err(_)), _) | (Poll::Pending, Some(Ok(()))) => Poll::Ready(Err(GuestError::NoResponse)),
-        (Poll::Pending, None) => Poll::Pending,
+    match (slot.lock().take(), ended) {
+        (Some(answer), ended) => Poll::Ready(Ok((answer, ended.and_then(Result::err)))),
+        (None, Some(Err(error))) => Poll::Ready(Err(error)),
+        (None, Some(Ok(()))) => Poll::Ready(Err(GuestError::NoResponse)),
+        (None, None) => Poll::Pending,
     }
 }
 
@@ -123,12 +126,12 @@ async fn run(
     mut store: Store<Guest>,
     component: Arc<Component>,
     request: Request<Body>,
-    sender: oneshot::Sender<Answer>,
+    slot: Slot,
 ) -> Result<(), GuestError> {
     let result = async {
         let mut view = store.data_mut().http();
         let request = view.new_incoming_request(Scheme::Http, request)?;
-        let response = view.new_response_outparam(sender)?;
+        let response = view.new_response_outparam_from_callback(move |answer| *slot.lock() = Some(answer))?;
         let proxy = component.code.proxy.instantiate_async(&mut store).await?;
         proxy.wasi_http_incoming_handler().call_handle(&mut store, request, response).await
     };

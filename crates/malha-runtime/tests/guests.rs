@@ -90,7 +90,10 @@ fn log(pod: &Pod) -> String {
 }
 
 async fn assert_well(pod: &Pod) {
-    assert_eq!(get(pod, "/ok").await.status(), StatusCode::OK);
+    let status = get(pod, "/ok").await.status();
+    let lines = pod.logs().lines();
+    let last: Vec<_> = lines.iter().rev().take(5).rev().map(|line| &line.text).collect();
+    assert_eq!(status, StatusCode::OK, "{last:#?}");
 }
 
 #[tokio::test]
