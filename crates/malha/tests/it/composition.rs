@@ -1,13 +1,14 @@
 //! composition: posts with their comments, and what is left of them when a service is not there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use malha_runtime::CallError;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use malha_runtime::CallError;
-
-use crate::support::{Answer, Cluster, LonePod, Manifests, Reply, assert_problem, get};
+use crate::support::{Answer, Call, Cluster, LonePod, Manifests, Reply, assert_problem, get};
 
 const POSTS: &str = "http://posts.example/posts";
 const COMMENTS: &str = "http://comments.example/comments";
@@ -195,8 +196,33 @@ async fn it_answers_at_two_paths_and_only_reads() {
         ("GET", "/composition/", 404),
         ("GET", "/other", 404),
     ] {
-        let answer = pod.send(crate::support::Call::new(method, path).bearer(Cluster::admin())).await;
+        let answer = pod.send(Call::new(method, path).bearer(Cluster::admin())).await;
         assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(answer.header("allow"), (status == 405).then_some("GET, HEAD"), "{method} {path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_no_url_is_a_bad_gateway() {
+    for url in ["", "posts-service", "/posts", "ftp://posts.example/", "http://", "http:///posts"] {
+        let pod = LonePod::start("composition", &[("APP_URL_POSTS", url)], &[]);
+        let answer = pod.send(get("/").bearer(Cluster::nocomments())).await;
+        assert_eq!(answer.status, 502, "{url}");
+        assert_problem(&answer, 502);
+        assert!(pod.asked().is_empty(), "{url}");
+    }
+}
+
+/// Each holds an instance while it waits for two more: nobody may wait for somebody who waits for them.
+#[tokio::test(start_paused = true)]
+async fn many_at_once_are_all_answered_in_full() {
+    let cluster = Arc::new(Cluster::start().await);
+    let one = |cluster: Arc<Cluster>| async move { compose(&cluster).await };
+    let mut answers: JoinSet<Answer> = (0..200).map(|_| one(Arc::clone(&cluster))).collect();
+    let first = compose(&cluster).await.body;
+    while let Some(answer) = answers.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.header("x-degraded")), (200, None));
+        assert_eq!(answer.body, first);
     }
 }

@@ -1,9 +1,10 @@
 //! `X-Fail` and `X-Sleep-Fail`: faults that a client asks for.
 
+use malha_world::World;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{Cluster, assert_problem, get};
+use crate::support::{Cluster, Manifests, NOW, assert_problem, get};
 
 /// Half of 400 is 200 with a standard deviation of 10. At six of them a fair coin fails this once in 500 million seeds;
 /// the world's seed is fixed, so it passes always or never.
@@ -63,4 +64,19 @@ async fn only_posts_has_faults() {
         assert_eq!(cluster.gateway(call).await.status, 200);
     }
     assert_eq!(start.elapsed().as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_seed_gives_one_history_of_faults() {
+    async fn history(seed: u64) -> Vec<u16> {
+        let cluster = Manifests::base().start_in(World::simulated(NOW, seed)).await;
+        let mut statuses = Vec::new();
+        for _ in 0..64 {
+            statuses.push(cluster.gateway(get("/posts/1").bearer(Cluster::admin()).header("x-fail", "1")).await.status);
+        }
+        statuses
+    }
+    let first = history(1).await;
+    assert_eq!(history(1).await, first);
+    assert_ne!(history(2).await, first);
 }

@@ -1,6 +1,6 @@
 //! The way in and the way within: routes of the gateway, load balancers, names of Services.
 
-use crate::support::{Answer, Cluster, LonePod, Manifests, Reply, assert_problem, get, post};
+use crate::support::{Answer, Cluster, Manifests, assert_problem, get, post};
 
 /// Whether a pod answered, rather than the gateway by itself.
 fn came_from_a_pod(answer: &Answer) -> bool {
@@ -128,12 +128,4 @@ async fn the_gateway_replaces_request_ids_and_a_sidecar_keeps_them() {
     assert_ne!(ids[0], "forged");
     assert_eq!(ids[0].as_str().unwrap().len(), 36);
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_that_the_list_of_hosts_forbids_does_not_leave_the_pod() {
-    // auth has no allowed_outbound_hosts and calls nobody; composition's may not be asked for another scheme.
-    let pod = LonePod::start("composition", &[("APP_URL_POSTS", "ftp://posts.example/")], &[("", Reply::new(200, ""))]);
-    assert_problem(&pod.send(get("/").bearer(Cluster::admin())).await, 502);
-    assert!(pod.asked().iter().all(|(url, _)| !url.starts_with("ftp")));
 }
