@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::node::LocalNode;
 
 /// Lines on a Gateway for people to try, `$GATEWAY` standing for its URL.
-const TRY: &str = "malha.dev/try";
+const TRY: &str = "malha/try";
 
 /// What the manifests ask for, known before anything is started.
 pub struct Plan {
