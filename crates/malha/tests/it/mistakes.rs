@@ -147,21 +147,19 @@ async fn components_that_malha_cannot_run() {
 /// A pod that cannot start is no reason to stop the others: as in a cluster, the rest comes up.
 #[tokio::test]
 async fn pods_that_cannot_start() {
-    let required = "[variables]\napi_key = { required = true }\n\n[application]";
-    let with_variable = |folder: &Folder| folder.edit("spin.toml", "[application]", required);
-    let with_env = |folder: &Folder, name: &str, value: &str| {
-        let env =
-            format!("image: shop:1\n          env:\n            - name: {name}\n              value: \"{value}\"");
-        folder.edit("k8s/shop.yml", "image: shop:1", &env);
+    const SPIN: (&str, &str) = ("spin.toml", "[application]");
+    const POD: (&str, &str) = ("k8s/shop.yml", "image: shop:1");
+    let env = |name: &str, value: &str| {
+        format!("image: shop:1\n          env:\n            - name: {name}\n              value: \"{value}\"")
     };
-    let cases: [(&str, &dyn Fn(&Folder)); 3] = [
-        ("a_required_variable_without_a_value", &with_variable),
-        ("a_component_that_the_image_does_not_have", &|folder| with_env(folder, "SPIN_COMPONENTS_TO_RETAIN", "shelf")),
-        ("a_memory_that_is_no_number", &|folder| with_env(folder, "SPIN_MAX_INSTANCE_MEMORY", "32M")),
-    ];
-    for (name, change) in cases {
+    let required = "[variables]\napi_key = { required = true }\n\n[application]".to_owned();
+    for (name, (file, from), to) in [
+        ("a_required_variable_without_a_value", SPIN, required),
+        ("a_component_that_the_image_does_not_have", POD, env("SPIN_COMPONENTS_TO_RETAIN", "shelf")),
+        ("a_memory_that_is_no_number", POD, env("SPIN_MAX_INSTANCE_MEMORY", "32M")),
+    ] {
         let folder = Folder::shop();
-        change(&folder);
+        folder.edit(file, from, &to);
         let up = Up::start(folder.malha(&UP)).await;
         // Between the pod's name, which is drawn, and how long it took.
         let (_, warning) = up.said().split_once(" is not ready: ").unwrap();
