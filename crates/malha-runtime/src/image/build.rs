@@ -1,7 +1,7 @@
 //! Builds an image: each component's own command, then machine code ahead of time.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -9,7 +9,7 @@ use std::thread;
 use malha_manifest::spin::{Build, Component, SpinManifest};
 
 use super::toolchain::{ToolchainError, ensure_target};
-use super::{ImageName, Images, Index, fingerprint, wasm};
+use super::{ImageName, Images, Index, fingerprint, indent, wasm};
 use crate::code::CodeError;
 use crate::engine::Engine;
 
@@ -167,7 +167,7 @@ impl Images {
             rebuilt.push(component.name.clone());
         }
         let manifest_copy = target.join("spin.toml");
-        fs::copy(folder.join("spin.toml"), &manifest_copy).map_err(store(&manifest_copy))?;
+        copy_whole(&folder.join("spin.toml"), &manifest_copy).map_err(store(&manifest_copy))?;
         index.components.retain(|name, _| manifest.components.contains_key(name));
         write_index(&target, &index).map_err(store(&target))?;
         Ok(Built { image, rebuilt })
@@ -246,11 +246,6 @@ fn run(
     })
 }
 
-/// What a tool said, set off from what we say.
-pub(super) fn indent<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    lines.map(|line| ["    ", line, "\n"].concat()).collect()
-}
-
 #[cfg(unix)]
 fn shell(command: &str) -> Command {
     let mut shell = Command::new("sh");
@@ -274,7 +269,7 @@ fn copy(component: &Component, source: &Path, path: &Path) -> Result<(), BuildEr
         Some(_) => "its build command ended well but made no such file; compare `source` and `command` in spin.toml",
         None => "it has no [component.NAME.build]; put the file there, or add a build command",
     };
-    fs::copy(source, path).map(drop).map_err(|error| BuildError::NoSource {
+    copy_whole(source, path).map_err(|error| BuildError::NoSource {
         component: component.name.clone(),
         path: component.source.clone(),
         error,
@@ -285,8 +280,18 @@ fn copy(component: &Component, source: &Path, path: &Path) -> Result<(), BuildEr
 fn write_index(folder: &Path, index: &Index) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(index)?;
     text.push(b'\n');
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    fs::write(file.path(), text)?;
-    file.persist(folder.join("image.json"))?;
+    write_whole(&folder.join("image.json"), &text)
+}
+
+fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+    write_whole(to, &fs::read(from)?)
+}
+
+/// Writes a file so that nobody ever sees a part of it: the lock keeps other builds away, but not the processes that
+/// load the image meanwhile.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
     Ok(())
 }
