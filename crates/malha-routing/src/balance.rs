@@ -1,11 +1,10 @@
 //! Which endpoint of a cluster gets the request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rand::{Rng, RngExt};
 
-use crate::snapshot::Endpoint;
+use crate::cluster::Endpoint;
 
 /// Envoy's `LEAST_REQUEST` with its default `choice_count` of 2, Istio's default: of two endpoints drawn at random the
 /// one with fewer requests in flight. `None` when there is no endpoint.
@@ -20,47 +19,12 @@ pub fn least_request<'a, P>(endpoints: &'a [Arc<Endpoint<P>>], chance: &mut impl
     }
 }
 
-/// Counts a request against its endpoint for as long as it lives.
-#[derive(Debug)]
-pub struct InFlight<P>(Arc<Endpoint<P>>);
-
-impl<P> InFlight<P> {
-    /// The request begins.
-    pub fn begin(endpoint: &Arc<Endpoint<P>>) -> Self {
-        endpoint.active.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(endpoint))
-    }
-}
-
-impl<P> Drop for InFlight<P> {
-    fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The number of requests that an endpoint is busy with. Shared by all snapshots that name the endpoint.
-#[derive(Debug, Default)]
-pub(crate) struct Active(AtomicU32);
-
-impl Active {
-    pub(crate) fn fetch_add(&self, by: u32, order: Ordering) {
-        self.0.fetch_add(by, order);
-    }
-
-    pub(crate) fn fetch_sub(&self, by: u32, order: Ordering) {
-        self.0.fetch_sub(by, order);
-    }
-
-    pub(crate) fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use malha_world::Chance;
 
     use super::*;
+    use crate::cluster::InFlight;
 
     fn endpoints(count: u32) -> Vec<Arc<Endpoint<u32>>> {
         (0..count).map(|n| Arc::new(Endpoint::new(format!("10.244.0.{n}:80"), n))).collect()

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod balance;
+mod cluster;
 mod host;
 mod route;
 mod snapshot;
 
-pub use balance::{InFlight, least_request};
+pub use balance::least_request;
+pub use cluster::{Cluster, Endpoint, InFlight};
 pub use host::{HostPattern, HostTable, strip_port};
 pub use route::{Destination, PathMatch, Rewrite, Route, RouteMatch, choose_weighted};
-pub use snapshot::{Cluster, Endpoint, Listener, ListenerKind, Snapshot, VirtualHost};
+pub use snapshot::{Listener, ListenerKind, Snapshot, VirtualHost};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rand::{Rng, RngExt};
 
-use crate::snapshot::Cluster;
+use crate::cluster::Cluster;
 
 /// A condition on the path, which is compared without its query.
 #[derive(Clone, Debug, PartialEq, Eq)]

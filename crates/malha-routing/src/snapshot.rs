@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::balance::Active;
 use crate::host::HostTable;
 use crate::route::{Route, RouteMatch};
 
@@ -63,36 +62,5 @@ impl<P> VirtualHost<P> {
     /// The first rule that matches, with the alternative that did.
     pub fn route(&self, path_and_query: &str) -> Option<(&Route<P>, &RouteMatch)> {
         self.routes.iter().find_map(|route| route.matched(path_and_query).map(|matched| (route, matched)))
-    }
-}
-
-/// A destination as Envoy knows it: one port of one service.
-#[derive(Debug)]
-pub struct Cluster<P> {
-    /// As Istio names it: `outbound|80||posts-service.default.svc.cluster.local`.
-    pub name: String,
-    /// The ready ones.
-    pub endpoints: Vec<Arc<Endpoint<P>>>,
-}
-
-/// A pod's port. The same value lives on in the snapshots to come, so that its account of requests goes on.
-#[derive(Debug)]
-pub struct Endpoint<P> {
-    /// `ip:port`, for people and logs.
-    pub address: String,
-    /// What answers for it on the data plane.
-    pub payload: P,
-    pub(crate) active: Active,
-}
-
-impl<P> Endpoint<P> {
-    /// An idle endpoint.
-    pub fn new(address: String, payload: P) -> Self {
-        Self { address, payload, active: Active::default() }
-    }
-
-    /// Requests in flight.
-    pub fn in_flight(&self) -> u32 {
-        self.active.get()
     }
 }

@@ -158,6 +158,11 @@ fn wasm(folder: &Path, component: &str) -> PathBuf {
     folder.join(format!("{component}.wasm"))
 }
 
+/// What a tool said, set off from what we say.
+fn indent<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.map(|line| ["    ", line, "\n"].concat()).collect()
+}
+
 fn join(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_cut() {
         let logs = Logs::new(Clock::anchored(0));
-        LineWriter::new(Arc::clone(&logs), LogStream::Stdout).write(&[b'a'; 3 * LINE]);
+        LineWriter::new(Arc::clone(&logs), LogStream::Stdout).write(&vec![b'a'; 3 * LINE]);
         assert_eq!(logs.lines().len(), 3);
     }
 }

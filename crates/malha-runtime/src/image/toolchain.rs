@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::build::indent;
+use super::indent;
 
 /// What spin-sdk 5 components are built for.
 const TARGET: &str = "wasm32-wasip2";
