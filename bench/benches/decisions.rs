@@ -1,5 +1,4 @@
 //! What malha decides before and around a request: reading the manifests, and finding host and route.
-#![expect(missing_docs, reason = "criterion's macro writes functions without")]
 
 use std::hint::black_box;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! What a fresh instance costs, without sockets: from [`Pod::handle`] to the end of the body, and the part of it that
 //! the pod's own account of CPU time sees.
-#![expect(missing_docs, reason = "criterion's macro writes functions without")]
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
