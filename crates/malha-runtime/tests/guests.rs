@@ -2,6 +2,8 @@
 //!
 //! The guest is `components/misbehave`, which speaks plain WASI HTTP; each of its paths does one thing.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
