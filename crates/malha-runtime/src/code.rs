@@ -12,7 +12,7 @@ use wasmtime::component::{Component, types::ComponentItem};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::engine::Engine;
-use crate::host::{self, Guest};
+use crate::host::Guest;
 
 /// A component, ready to be instantiated. A handle: clones share the code.
 #[derive(Clone)]
@@ -32,19 +32,19 @@ pub enum CodeError {
         error: std::io::Error,
     },
     /// The bytes are no component that wasmtime can compile.
-    #[error("{path} is not a WebAssembly component: {error:#}\n  hint: {hint}")]
+    #[error("{path} is not a WebAssembly component: {what}\n  hint: {hint}")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What wasmtime said.
-        error: wasmtime::Error,
+        /// What wasmtime said, or how the file begins.
+        what: String,
         /// What to do.
         hint: &'static str,
     },
     /// The component wants what malha does not offer.
     #[error(
-        "{path} imports {import}, which malha does not offer\n  hint: {reason:#}\n  hint: malha offers wasi:cli, \
-         wasi:clocks, wasi:filesystem, wasi:http, wasi:io, wasi:random and wasi:sockets of WASI 0.2, and \
+        "{path} imports {import}, which malha does not offer ({reason:#})\n  hint: malha offers wasi:cli, wasi:clocks, \
+         wasi:filesystem, wasi:http, wasi:io, wasi:random and wasi:sockets of WASI 0.2, and \
          fermyon:spin/variables@2.0.0"
     )]
     Import {
@@ -86,7 +86,7 @@ impl Engine {
         let bytes = fs::read(path).map_err(|error| CodeError::Read { path: path.into(), error })?;
         let component = match &self.shared.options.cache {
             Some(cache) => self.load_cached(cache, path, &bytes)?,
-            None => Component::new(self.wasmtime(), &bytes).map_err(|error| invalid(path, &bytes, error))?,
+            None => Component::new(self.wasmtime(), &bytes).map_err(|error| invalid(path, &bytes, &error))?,
         };
         self.link(path, &component)
     }
@@ -109,12 +109,12 @@ impl Engine {
         if let Some(component) = self.map(&cached) {
             return Ok(component);
         }
-        let code = self.wasmtime().precompile_component(bytes).map_err(|error| invalid(path, bytes, error))?;
+        let code = self.wasmtime().precompile_component(bytes).map_err(|error| invalid(path, bytes, &error))?;
         write_whole(&cached, &code).map_err(|error| CodeError::Cache { path: cached.clone(), error })?;
         match self.map(&cached) {
             Some(component) => Ok(component),
             // Somebody emptied the cache under our feet.
-            None => Component::new(self.wasmtime(), bytes).map_err(|error| invalid(path, bytes, error)),
+            None => Component::new(self.wasmtime(), bytes).map_err(|error| invalid(path, bytes, &error)),
         }
     }
 
@@ -131,8 +131,7 @@ impl Engine {
     }
 
     fn link(&self, path: &Path, component: &Component) -> Result<Code, CodeError> {
-        let linker = host::linker(self.wasmtime()).map_err(|error| invalid(path, &[], error))?;
-        let instance = linker.instantiate_pre(component).map_err(|reason| {
+        let instance = self.shared.linker.instantiate_pre(component).map_err(|reason| {
             let names = component.component_type();
             let is_missing = |name: &str| format!("{reason:#}").contains(&format!("`{name}`"));
             let import = names.imports(self.wasmtime()).map(|(name, _)| name.to_owned()).find(|name| is_missing(name));
@@ -154,15 +153,17 @@ impl Engine {
     }
 }
 
-fn invalid(path: &Path, bytes: &[u8], error: wasmtime::Error) -> CodeError {
-    let hint = if bytes.starts_with(b"\0asm\x01\0\0\0") {
-        "it is a core module; build for the target wasm32-wasip2, which makes components"
+fn invalid(path: &Path, bytes: &[u8], error: &wasmtime::Error) -> CodeError {
+    let said = || format!("{error:#}");
+    let (what, hint) = if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        (said(), "it is a core module; build for the target wasm32-wasip2, which makes components")
     } else if bytes.starts_with(b"\0asm") {
-        "it was made for a WASI that this wasmtime does not know; malha runs WASI 0.2 components"
+        (said(), "it may be made for another WASI than 0.2, which malha runs; build it with spin-sdk 5")
     } else {
-        "it does not begin as WebAssembly does; look at `source` of the component in spin.toml"
+        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(8)]).into_owned();
+        (format!("it begins with {start:?}"), "look at `source` of the component in spin.toml")
     };
-    CodeError::Invalid { path: path.into(), error, hint }
+    CodeError::Invalid { path: path.into(), what, hint }
 }
 
 /// Writes a file so that nobody ever sees a part of it.

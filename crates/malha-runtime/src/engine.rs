@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::admission::Admission;
+use crate::host::{self, Guest};
 
 /// How often guests are interrupted to let others run.
 const TICK: Duration = Duration::from_millis(5);
@@ -64,6 +66,8 @@ pub struct Engine {
 
 pub(crate) struct Shared {
     pub(crate) wasmtime: wasmtime::Engine,
+    /// What guests can import.
+    pub(crate) linker: Linker<Guest>,
     pub(crate) options: EngineOptions,
     pub(crate) admission: Admission,
     ticker: Arc<Ticker>,
@@ -76,8 +80,9 @@ impl Engine {
     /// [`EngineError`]: when the machine cannot give the address space or a thread.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
         let wasmtime = wasmtime::Engine::new(&config()).map_err(EngineError::Wasmtime)?;
+        let linker = host::linker(&wasmtime).map_err(EngineError::Wasmtime)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Ticker)?;
-        Ok(Self { shared: Arc::new(Shared { wasmtime, options, admission: Admission::new(), ticker }) })
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, options, admission: Admission::new(), ticker }) })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
