@@ -121,6 +121,9 @@ impl Mesh {
     pub async fn enter(&self, entrance: &Entrance, mut request: Request<Body>, client: SocketAddr) -> Response<Body> {
         let view = self.shared.view.load_full();
         let mut chance = self.shared.world.chance.stream();
+        if let Err(reply) = road::normalize_path(&mut request) {
+            return signed(reply.into());
+        }
         let Some(authority) = authority(&request) else { return signed(BAD_REQUEST.into()) };
         let Some(host) = view.listener(entrance).and_then(|listener| listener.hosts.find(authority)) else {
             return signed(NO_ROUTE.into());

@@ -17,7 +17,7 @@ pub(crate) const NO_CLUSTER: Reply = Reply { status: StatusCode::SERVICE_UNAVAIL
 /// `UH`: the service has no endpoint that is ready.
 pub(crate) const NO_HEALTHY_UPSTREAM: Reply =
     Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: "no healthy upstream" };
-/// `DPE`: HTTP/1.1 without `Host`.
+/// A head that names no host, or a path that has no normal form.
 pub(crate) const BAD_REQUEST: Reply = Reply { status: StatusCode::BAD_REQUEST, body: "" };
 
 impl From<Reply> for Response<Body> {

@@ -1,16 +1,17 @@
 //! The one road of a request: route → destination by weight → endpoint → pod → response.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
-use malha_routing::{InFlight, VirtualHost, least_request};
+use malha_routing::{InFlight, VirtualHost, least_request, normalize};
 use malha_runtime::{Body, Inbound, Pod};
 use malha_world::Stream;
 use rand::Rng;
 use tokio::time::Instant;
 
-use crate::replies::{NO_CLUSTER, NO_HEALTHY_UPSTREAM, NO_ROUTE};
+use crate::replies::{BAD_REQUEST, NO_CLUSTER, NO_HEALTHY_UPSTREAM, NO_ROUTE, Reply};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -28,6 +29,21 @@ pub(crate) struct Trip {
     pub(crate) chance: Stream,
     /// How many calls led here; 0 at the edge.
     pub(crate) depth: usize,
+}
+
+/// Gives the path its normal form, which routes are compared with and pods see, or says how to refuse the request.
+///
+/// Belongs before the look-up of the virtual host: Envoy does this as soon as it has the head. A fragment, for which
+/// Envoy answers 400, is not seen here: the `http` crate cuts it off.
+pub(crate) fn normalize_path(request: &mut Request<Body>) -> Result<(), Reply> {
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let uri = match normalize(path) {
+        Some(Cow::Borrowed(_)) => return Ok(()),
+        Some(Cow::Owned(path)) => with_path(request.uri(), &path),
+        None => None,
+    };
+    *request.uri_mut() = uri.ok_or(BAD_REQUEST)?;
+    Ok(())
 }
 
 /// Takes a request from its virtual host to its response.

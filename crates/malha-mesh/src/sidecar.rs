@@ -40,7 +40,10 @@ impl Mesh {
         let headers = request.headers_mut();
         headers.entry(X_REQUEST_ID).or_insert_with(|| road::request_id(&mut chance));
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        let mut response = road::travel(host, request, Trip { chance, depth: caller.depth }).await;
+        let mut response = match road::normalize_path(&mut request) {
+            Ok(()) => road::travel(host, request, Trip { chance, depth: caller.depth }).await,
+            Err(reply) => reply.into(),
+        };
         response.headers_mut().insert(SERVER, HeaderValue::from_static("envoy"));
         Ok(response)
     }

@@ -70,6 +70,9 @@ async fn generated_replies_are_envoys() {
         (gateway(80), Some("www.example.com:8080"), "/nowhere", 503, ""),
         (gateway(80), Some("WWW.example.com"), "/nobody", 503, "no healthy upstream"),
         (gateway(80), None, "/nobody", 400, ""),
+        (gateway(80), Some("www.example.com"), "/other/../%6eobody", 503, "no healthy upstream"),
+        (gateway(80), Some("www.example.com"), "/nobody/../other", 404, ""),
+        (gateway(80), Some("elsewhere"), "/%00", 400, ""),
         (gateway(443), Some("www.example.com"), "/nobody", 404, ""),
         (load_balancer(), Some("anything"), "/nobody", 503, "no healthy upstream"),
     ] {
@@ -92,11 +95,18 @@ fn caller() -> Caller {
 
 #[tokio::test]
 async fn a_pod_meets_the_same_road_with_its_sidecars_name_on_it() {
-    let request = Request::get("http://empty/nobody").body(Body::empty()).unwrap();
-    let response = mesh().call(caller(), request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.headers()["server"], "envoy");
-    assert_eq!(text(response).await, "no healthy upstream");
+    for (path, status, body) in [
+        ("/nobody", StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream"),
+        ("/x/../nobody", StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream"),
+        ("/nobody/../x", StatusCode::NOT_FOUND, ""),
+        ("/%00", StatusCode::BAD_REQUEST, ""),
+    ] {
+        let request = Request::get(format!("http://empty{path}")).body(Body::empty()).unwrap();
+        let response = mesh().call(caller(), request).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers()["server"], "envoy", "{path}");
+        assert_eq!(text(response).await, body, "{path}");
+    }
 }
 
 /// A server of one reply on the machine, outside the mesh.
@@ -159,6 +169,7 @@ async fn a_socket_serves_its_entrance_and_refuses_what_is_not_http() {
     let server = serve().await;
     for (bytes, status) in [
         (&b"GET /nobody HTTP/1.1\r\nhost: a.example.com\r\nconnection: close\r\n\r\n"[..], "HTTP/1.1 503"),
+        (b"GET /other\\..\\nobody HTTP/1.1\r\nhost: a.example.com\r\nconnection: close\r\n\r\n", "HTTP/1.1 503"),
         (b"GET /nobody HTTP/1.1\r\nconnection: close\r\n\r\n", "HTTP/1.1 400"),
         (b"GET /nobody HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n", "HTTP/1.1 400"),
         (b"\x16\x03\x01\x02\x00\x01", "HTTP/1.1 400"),

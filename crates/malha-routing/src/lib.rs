@@ -10,11 +10,13 @@
 mod balance;
 mod cluster;
 mod host;
+mod path;
 mod route;
 mod snapshot;
 
 pub use balance::least_request;
 pub use cluster::{Cluster, Endpoint, InFlight};
 pub use host::{HostPattern, HostTable, strip_port};
+pub use path::normalize;
 pub use route::{Destination, PathMatch, Rewrite, Route, RouteMatch, choose_weighted};
 pub use snapshot::{Listener, ListenerKind, Snapshot, VirtualHost};

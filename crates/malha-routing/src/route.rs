@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rand::{Rng, RngExt};
 
 use crate::cluster::Cluster;
+use crate::path::split_query;
 
 /// A condition on the path, which is compared without its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +62,6 @@ impl Rewrite {
         };
         format!("{}{rest}{query}", self.path)
     }
-}
-
-/// `/a?b` → (`/a`, `?b`)
-fn split_query(path_and_query: &str) -> (&str, &str) {
-    path_and_query.find('?').map_or((path_and_query, ""), |at| path_and_query.split_at(at))
 }
 
 /// One of the places a rule sends to.
