@@ -17,6 +17,8 @@ pub(crate) const NO_CLUSTER: Reply = Reply { status: StatusCode::SERVICE_UNAVAIL
 /// `UH`: the service has no endpoint that is ready.
 pub(crate) const NO_HEALTHY_UPSTREAM: Reply =
     Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: "no healthy upstream" };
+/// A route rewrites the path to what is none: no fault of the client's, and nothing to send on.
+pub(crate) const BAD_REWRITE: Reply = Reply { status: StatusCode::INTERNAL_SERVER_ERROR, body: "" };
 /// A head that names no host, or a path that has no normal form.
 pub(crate) const BAD_REQUEST: Reply = Reply { status: StatusCode::BAD_REQUEST, body: "" };
 

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use malha_routing::{InFlight, VirtualHost, least_request, normalize};
 use malha_runtime::{Body, Inbound, Pod};
 use malha_world::Stream;
 use rand::Rng;
 use tokio::time::Instant;
 
-use crate::replies::{BAD_REQUEST, NO_CLUSTER, NO_HEALTHY_UPSTREAM, NO_ROUTE, Reply};
+use crate::replies::{BAD_REQUEST, BAD_REWRITE, NO_CLUSTER, NO_HEALTHY_UPSTREAM, NO_ROUTE, Reply};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -36,7 +36,11 @@ pub(crate) struct Trip {
 /// Belongs before the look-up of the virtual host: Envoy does this as soon as it has the head. A fragment, for which
 /// Envoy answers 400, is not seen here: the `http` crate cuts it off.
 pub(crate) fn normalize_path(request: &mut Request<Body>) -> Result<(), Reply> {
-    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let path = path(request);
+    if !path.starts_with(['/', '?']) {
+        // `CONNECT` and `OPTIONS *`: no path to change, and no route either.
+        return Ok(());
+    }
     let uri = match normalize(path) {
         Some(Cow::Borrowed(_)) => return Ok(()),
         Some(Cow::Owned(path)) => with_path(request.uri(), &path),
@@ -48,15 +52,16 @@ pub(crate) fn normalize_path(request: &mut Request<Body>) -> Result<(), Reply> {
 
 /// Takes a request from its virtual host to its response.
 pub(crate) async fn travel(host: &VirtualHost<Pod>, mut request: Request<Body>, mut trip: Trip) -> Response<Body> {
-    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let path = path(&request);
     let Some((route, matched)) = host.route(path) else { return NO_ROUTE.into() };
     if let Some(rewrite) = &route.rewrite {
         let rewritten = rewrite.apply(matched, path);
         let original = HeaderValue::from_str(path);
-        if let (Some(uri), Ok(original)) = (with_path(request.uri(), &rewritten), original) {
-            *request.uri_mut() = uri;
-            request.headers_mut().insert(X_ENVOY_ORIGINAL_PATH, original);
-        }
+        let (Some(uri), Ok(original)) = (with_path(request.uri(), &rewritten), original) else {
+            return BAD_REWRITE.into();
+        };
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(X_ENVOY_ORIGINAL_PATH, original);
     }
     let Some(cluster) = &route.destination(&mut trip.chance).cluster else { return NO_CLUSTER.into() };
     let Some(endpoint) = least_request(&cluster.endpoints, &mut trip.chance) else {
@@ -73,10 +78,23 @@ pub(crate) async fn travel(host: &VirtualHost<Pod>, mut request: Request<Body>, 
     response
 }
 
+/// The path and query that routes are compared with; `CONNECT` has none (RFC 9110 §9.3.6), whatever its target says.
+fn path(request: &Request<Body>) -> &str {
+    match request.uri().path_and_query() {
+        Some(path) if request.method() != Method::CONNECT => path.as_str(),
+        _ => "",
+    }
+}
+
 /// `uri` with another path and query; `None` where those are none.
 fn with_path(uri: &Uri, path_and_query: &str) -> Option<Uri> {
+    let path = path_and_query.parse::<PathAndQuery>().ok()?;
+    // The parser takes a path without its slash, and cuts fragments off.
+    if !path_and_query.starts_with('/') || path != *path_and_query {
+        return None;
+    }
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    parts.path_and_query = Some(path);
     Uri::from_parts(parts).ok()
 }
 

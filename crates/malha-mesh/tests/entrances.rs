@@ -8,19 +8,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_mesh::{Entrance, Mesh, Server, gateway};
 use malha_routing::{
-    Cluster, Destination, HostPattern, HostTable, Listener, ListenerKind, PathMatch, Route, RouteMatch, Snapshot,
-    VirtualHost,
+    Cluster, Destination, HostPattern, HostTable, Listener, ListenerKind, PathMatch, Rewrite, Route, RouteMatch,
+    Snapshot, VirtualHost,
 };
 use malha_runtime::{Body, CallError, Caller, Outbound, Pod};
 use malha_world::World;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// `/nowhere` leads to a service that does not exist, `/nobody` to one without pods, anything else nowhere at all.
+/// `/nowhere` leads to a service that does not exist, `/nobody` to one without pods, `/slashless` to a path that is
+/// none, anything else nowhere at all.
 fn snapshot() -> Snapshot<Pod> {
     let route = |path: &str, cluster| Route {
         name: String::new(),
@@ -29,10 +30,14 @@ fn snapshot() -> Snapshot<Pod> {
         destinations: vec![Destination { weight: 1, cluster }],
     };
     let empty = Arc::new(Cluster { name: "outbound|80||empty.default.svc.cluster.local".into(), endpoints: vec![] });
-    let routes = vec![route("/nowhere", None), route("/nobody", Some(empty))];
+    let slashless = Route { rewrite: Some(Rewrite { path: "x".into() }), ..route("/slashless", None) };
+    let routes = vec![route("/nowhere", None), route("/nobody", Some(Arc::clone(&empty))), slashless];
     let host = Arc::new(VirtualHost { name: "test".into(), routes });
+    let everything = Route { matches: vec![], ..route("/", Some(empty)) };
+    let open = Arc::new(VirtualHost { name: "open".into(), routes: vec![everything] });
     let hosts = |pattern| {
         let mut hosts = HostTable::default();
+        hosts.insert(HostPattern::parse("open.example.com"), Arc::clone(&open));
         hosts.insert(HostPattern::parse(pattern), Arc::clone(&host));
         hosts
     };
@@ -73,6 +78,8 @@ async fn generated_replies_are_envoys() {
         (gateway(80), Some("www.example.com"), "/other/../%6eobody", 503, "no healthy upstream"),
         (gateway(80), Some("www.example.com"), "/nobody/../other", 404, ""),
         (gateway(80), Some("elsewhere"), "/%00", 400, ""),
+        (gateway(80), Some("www.example.com"), "/slashless", 500, ""),
+        (gateway(80), Some("open.example.com"), "/", 503, "no healthy upstream"),
         (gateway(443), Some("www.example.com"), "/nobody", 404, ""),
         (load_balancer(), Some("anything"), "/nobody", 503, "no healthy upstream"),
     ] {
@@ -87,6 +94,22 @@ async fn generated_replies_are_envoys() {
         assert_eq!(response.headers().get("content-type").is_some(), !body.is_empty(), "{case}");
         assert_eq!(text(response).await, body, "{case}");
     }
+}
+
+#[tokio::test]
+async fn what_has_no_path_has_no_route() {
+    for (method, target, status) in [
+        (Method::CONNECT, "open.example.com:80", 404),
+        (Method::CONNECT, "http://open.example.com/", 404),
+        (Method::OPTIONS, "*", 404),
+        (Method::OPTIONS, "/", 503),
+    ] {
+        let request = Request::builder().method(&method).uri(target).header("host", "open.example.com");
+        let response = mesh().enter(&gateway(80), request.body(Body::empty()).unwrap(), CLIENT).await;
+        assert_eq!(response.status().as_u16(), status, "{method} {target}");
+    }
+    let request = Request::connect("http://open.example.com/").body(Body::empty()).unwrap();
+    assert_eq!(mesh().call(caller(), request).await.unwrap().status(), 404);
 }
 
 fn caller() -> Caller {

@@ -1,6 +1,7 @@
 //! Which route of a virtual host a request takes, what becomes of its path, and which destination it goes to.
 //!
-//! The first rule that matches wins; a rule without conditions matches everything; the conditions of one match are
+//! The first rule that matches wins; a rule without conditions has the prefix `/`, as Istio writes it for Envoy, and so
+//! leaves out what has no path (`CONNECT`, `OPTIONS *`); the conditions of one match are
 //! all required, several matches are alternatives (Istio, `HTTPRoute.match`).
 
 use std::sync::Arc;
@@ -19,25 +20,21 @@ pub enum PathMatch {
     Prefix(String),
 }
 
-impl PathMatch {
-    fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Exact(want) => path == want,
-            Self::Prefix(want) => path.starts_with(want.as_str()),
-        }
-    }
-}
-
 /// One alternative of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteMatch {
-    /// On the path; `None` matches any.
+    /// On the path; `None` is the prefix `/`.
     pub path: Option<PathMatch>,
 }
 
 impl RouteMatch {
-    fn matches(&self, path: &str) -> bool {
-        self.path.as_ref().is_none_or(|condition| condition.matches(path))
+    /// What is left of `path` behind what the condition names; `None` where it is not met.
+    fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
+        match &self.path {
+            Some(PathMatch::Exact(want)) => (path == want).then_some(""),
+            Some(PathMatch::Prefix(want)) => path.strip_prefix(want.as_str()),
+            None => path.strip_prefix('/'),
+        }
     }
 }
 
@@ -54,12 +51,7 @@ impl Rewrite {
     /// Like Envoy, this replaces and nothing more: `/api` → `/` turns `/api/x` into `//x`. Write `/api/` → `/`.
     pub fn apply(&self, matched: &RouteMatch, path_and_query: &str) -> String {
         let (path, query) = split_query(path_and_query);
-        let rest = match &matched.path {
-            Some(PathMatch::Prefix(prefix)) => path.strip_prefix(prefix.as_str()).unwrap_or_default(),
-            Some(PathMatch::Exact(_)) => "",
-            // Istio gives a rule without a condition the prefix `/`.
-            None => path.strip_prefix('/').unwrap_or_default(),
-        };
+        let rest = matched.rest(path).unwrap_or_default();
         format!("{}{rest}{query}", self.path)
     }
 }
@@ -78,7 +70,7 @@ pub struct Destination<P> {
 pub struct Route<P> {
     /// Shown in access logs; empty when the manifest names none.
     pub name: String,
-    /// Alternatives; none at all matches everything.
+    /// Alternatives; none at all is one without conditions.
     pub matches: Vec<RouteMatch>,
     /// What becomes of the path.
     pub rewrite: Option<Rewrite>,
@@ -89,12 +81,10 @@ pub struct Route<P> {
 impl<P> Route<P> {
     /// The alternative that `path_and_query` meets.
     pub fn matched(&self, path_and_query: &str) -> Option<&RouteMatch> {
-        const EVERYTHING: &RouteMatch = &RouteMatch { path: None };
+        const UNCONDITIONAL: &[RouteMatch] = &[RouteMatch { path: None }];
         let (path, _) = split_query(path_and_query);
-        if self.matches.is_empty() {
-            return Some(EVERYTHING);
-        }
-        self.matches.iter().find(|alternative| alternative.matches(path))
+        let alternatives = if self.matches.is_empty() { UNCONDITIONAL } else { &self.matches };
+        alternatives.iter().find(|alternative| alternative.rest(path).is_some())
     }
 
     /// Draws the destination by weight.
@@ -149,7 +139,16 @@ mod tests {
         {
             assert_eq!(rule.matched(path).is_some(), want, "{path}");
         }
-        assert!(route(vec![]).matched("/anything").is_some());
+    }
+
+    #[test]
+    fn a_rule_without_conditions_takes_every_path_and_nothing_else() {
+        for matches in [vec![], vec![RouteMatch::default()]] {
+            let rule = route(matches);
+            for (path, want) in [("/", true), ("/anything?x", true), ("*", false), ("", false)] {
+                assert_eq!(rule.matched(path).is_some(), want, "{path}");
+            }
+        }
     }
 
     #[test]
