@@ -16,8 +16,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use malha_routing::ListenerKind;
 use malha_runtime::Body;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::Mesh;
@@ -48,8 +48,8 @@ pub struct Entrance {
 /// A socket that serves an entrance.
 pub struct Server {
     address: SocketAddr,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    stop: oneshot::Sender<Duration>,
+    task: JoinHandle<bool>,
 }
 
 impl Server {
@@ -58,9 +58,22 @@ impl Server {
     /// # Errors
     /// When the socket has no address.
     pub fn start(mesh: Mesh, entrance: Entrance, socket: TcpListener) -> io::Result<Self> {
+        let entrance = Arc::new(entrance);
+        Self::answer(socket, move |request, client| {
+            let (mesh, entrance) = (mesh.clone(), Arc::clone(&entrance));
+            async move { mesh.enter(&entrance, request.map(Body::from), client).await }
+        })
+    }
+
+    /// Serves whatever `answer` says.
+    fn answer<A, F>(socket: TcpListener, answer: A) -> io::Result<Self>
+    where
+        A: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
         let address = socket.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(mesh, Arc::new(entrance), socket, stopped));
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(accept(socket, answer, stopped));
         Ok(Self { address, stop, task })
     }
 
@@ -72,38 +85,44 @@ impl Server {
     /// Takes no more connections, lets requests under way end for up to `grace`, and then cuts the rest. Says whether
     /// all ended by themselves.
     pub async fn drain(self, grace: Duration) -> bool {
-        let _ = self.stop.send(true);
-        let abort = self.task.abort_handle();
-        let ended = timeout(grace, self.task).await.is_ok();
-        abort.abort();
-        ended
+        let _ = self.stop.send(grace);
+        self.task.await.unwrap_or(false)
     }
 }
 
-async fn accept(mesh: Mesh, entrance: Arc<Entrance>, socket: TcpListener, mut stopped: watch::Receiver<bool>) {
+/// Accepts until `stopped` says how long connections may still take; whether that was enough for all of them.
+async fn accept<A, F>(socket: TcpListener, answer: A, mut stopped: oneshot::Receiver<Duration>) -> bool
+where
+    A: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
+    let mut connections = JoinSet::new();
+    let grace = loop {
         let accepted = tokio::select! {
             accepted = async {
                 let permit = Arc::clone(&room).acquire_owned().await;
                 (socket.accept().await, permit)
             } => accepted,
-            _ = stopped.changed() => break,
+            // What is over is taken out, lest the set grow for as long as the server runs.
+            Some(_) = connections.join_next() => continue,
+            // A server that is dropped, not drained, lets its connections end in their own time.
+            grace = &mut stopped => break grace.unwrap_or(Duration::MAX),
         };
         match accepted {
             (Ok((stream, client)), Ok(permit)) => {
                 // Nothing is lost if it cannot be set.
                 let _ = stream.set_nodelay(true);
-                let (mesh, entrance) = (mesh.clone(), Arc::clone(&entrance));
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let (mesh, entrance) = (mesh.clone(), Arc::clone(&entrance));
-                    async move { Ok::<_, Infallible>(mesh.enter(&entrance, request.map(Body::from), client).await) }
+                let answer = answer.clone();
+                let service = service_fn(move |request| {
+                    let answer = answer(request, client);
+                    async move { Ok::<_, Infallible>(answer.await) }
                 });
                 let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     // A client that breaks HTTP or its connection concerns nobody else.
                     let _ = connection.await;
                     drop(permit);
@@ -111,9 +130,11 @@ async fn accept(mesh: Mesh, entrance: Arc<Entrance>, socket: TcpListener, mut st
             }
             _ => sleep(ACCEPT_PAUSE).await,
         }
-    }
+    };
     drop(socket);
-    graceful.shutdown().await;
+    let ended = timeout(grace, graceful.shutdown()).await.is_ok();
+    connections.shutdown().await;
+    ended
 }
 
 impl Mesh {
@@ -168,5 +189,61 @@ fn append_forwarded_for(headers: &mut http::HeaderMap, client: SocketAddr) {
     };
     if let Ok(value) = value {
         headers.insert(X_FORWARDED_FOR, value);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    /// A server whose only request is under way, and what lets that one end.
+    async fn busy() -> (Server, TcpStream, Arc<Notify>) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (begun, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begins, ends) = (Arc::clone(&begun), Arc::clone(&end));
+        let server = Server::answer(socket, move |_, _| {
+            let (begins, ends) = (Arc::clone(&begins), Arc::clone(&ends));
+            async move {
+                begins.notify_one();
+                ends.notified().await;
+                Response::new(Body::empty())
+            }
+        });
+        let server = server.unwrap();
+        let mut client = TcpStream::connect(server.address()).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        begun.notified().await;
+        (server, client, end)
+    }
+
+    async fn read(mut client: TcpStream) -> String {
+        let mut text = String::new();
+        // A connection that is cut may be reset.
+        let _ = client.read_to_string(&mut text).await;
+        text
+    }
+
+    #[tokio::test]
+    async fn a_request_that_outlives_the_grace_is_cut() {
+        let (server, client, end) = busy().await;
+        tokio::time::pause();
+        assert!(!server.drain(GRACE).await);
+        assert_eq!(Arc::strong_count(&end), 1, "nobody serves it any more");
+        assert_eq!(read(client).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_ends_within_the_grace_is_answered() {
+        let (server, client, end) = busy().await;
+        let (drained, ()) = tokio::join!(server.drain(GRACE), async { end.notify_one() });
+        assert!(drained);
+        assert!(read(client).await.starts_with("HTTP/1.1 200"));
     }
 }
