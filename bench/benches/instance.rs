@@ -43,7 +43,7 @@ async fn ask(pod: &Pod, path: &str) -> usize {
     let request = Request::get(path).header("host", "bench").body(Body::empty()).expect("a request");
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let response = pod.handle(Inbound { request, depth: 0, peer }).await;
-    assert!(response.status().is_success(), "{path} answers {}", response.status());
+    assert!(response.status().is_success(), "{path} answers {}: {:?}", response.status(), pod.logs().lines().last());
     response.into_body().collect().await.expect("a whole body").to_bytes().len()
 }
 
