@@ -1,7 +1,8 @@
 //! Calls that leave the mesh: HTTP/1.1 with pooled connections, TLS where the URL says https.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
+use std::iter::successors;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -51,25 +52,63 @@ fn client() -> Client<HttpsConnector<HttpConnector>, Body> {
 }
 
 /// The nearest thing that WASI HTTP has a word for.
-fn explain(error: &hyper_util::client::legacy::Error) -> CallError {
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        if let Some(io) = current.downcast_ref::<io::Error>() {
-            return match io.kind() {
-                io::ErrorKind::ConnectionRefused => CallError::ConnectionRefused,
-                io::ErrorKind::TimedOut => CallError::ConnectionTimeout,
-                io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
-                    CallError::ConnectionTerminated
-                }
-                // `getaddrinfo` has no kind of its own.
-                _ if error.is_connect() && io.raw_os_error().is_none() => CallError::DestinationNotFound,
-                _ => CallError::Protocol(io.to_string()),
-            };
-        }
-        if current.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
-            return CallError::ConnectionTerminated;
-        }
-        cause = current.source();
+fn explain(error: &(dyn Error + 'static)) -> CallError {
+    let causes = || successors(Some(error), |&error| error.source());
+    // `getaddrinfo` has error kinds of its own, of which `std` keeps the text only; hyper-util says where it came from.
+    if causes().any(|cause| cause.to_string() == "dns error") {
+        return CallError::DestinationNotFound;
     }
-    CallError::Protocol(error.to_string())
+    if let Some(io) = causes().find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        let io = innermost(io);
+        return match io.kind() {
+            io::ErrorKind::ConnectionRefused => CallError::ConnectionRefused,
+            io::ErrorKind::TimedOut => CallError::ConnectionTimeout,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+                CallError::ConnectionTerminated
+            }
+            // What rustls says among others.
+            _ => CallError::Protocol(io.to_string()),
+        };
+    }
+    if causes().any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)) {
+        return CallError::ConnectionTerminated;
+    }
+    CallError::Protocol(causes().last().unwrap_or(error).to_string())
+}
+
+/// hyper-rustls wraps an error of the handshake into another `io::Error`, whose kind says nothing.
+fn innermost(error: &io::Error) -> &io::Error {
+    let mut innermost = error;
+    while let Some(inner) = innermost.get_ref().and_then(|inner| inner.downcast_ref()) {
+        innermost = inner;
+    }
+    innermost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Wrapped(&'static str, #[source] io::Error);
+
+    #[test]
+    fn the_cause_decides_what_a_failed_call_is_called() {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, InvalidData, Other, TimedOut, UnexpectedEof};
+        let tls = |kind| io::Error::other(io::Error::new(kind, "text"));
+        for (error, want) in [
+            (Wrapped("dns error", io::Error::other("text")), CallError::DestinationNotFound),
+            (Wrapped("dns error", TimedOut.into()), CallError::DestinationNotFound),
+            (Wrapped("tcp connect error", ConnectionRefused.into()), CallError::ConnectionRefused),
+            (Wrapped("tcp connect error", TimedOut.into()), CallError::ConnectionTimeout),
+            (Wrapped("tcp connect error", Other.into()), CallError::Protocol("other error".into())),
+            (Wrapped("connect", tls(InvalidData)), CallError::Protocol("text".into())),
+            (Wrapped("connect", tls(UnexpectedEof)), CallError::ConnectionTerminated),
+            (Wrapped("connect", tls(ConnectionReset)), CallError::ConnectionTerminated),
+            (Wrapped("connect", io::Error::other("text")), CallError::Protocol("text".into())),
+        ] {
+            assert_eq!(explain(&error), want, "{error:?}");
+        }
+    }
 }

@@ -162,9 +162,17 @@ async fn what_cannot_be_reached_outside_says_why() {
         socket.local_addr().unwrap()
     };
     let hangs_up = outsider("").await.unwrap();
+    let plain = outsider("HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     for (url, want) in [
         (format!("http://{closed}/"), CallError::ConnectionRefused),
         (format!("http://{hangs_up}/"), CallError::ConnectionTerminated),
+        (format!("https://{closed}/"), CallError::ConnectionRefused),
+        (format!("https://{hangs_up}/"), CallError::ConnectionTerminated),
+        (
+            format!("https://{plain}/"),
+            CallError::Protocol("received corrupt message of type InvalidContentType".into()),
+        ),
+        ("https://nobody.invalid/".into(), CallError::DestinationNotFound),
         // RFC 6761 §6.4: `.invalid` never resolves.
         ("http://nobody.invalid/".into(), CallError::DestinationNotFound),
     ] {
