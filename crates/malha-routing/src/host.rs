@@ -49,17 +49,22 @@ pub fn strip_port(authority: &str) -> &str {
     }
 }
 
-/// Finds the entry for a host in time that does not depend on how many there are, but for the labels of the host.
+/// The longest name that DNS has (RFC 1035 §2.3.4).
+const LONGEST: usize = 255;
+
+/// Finds the entry for a host in time that does not depend on how many there are, but for the lengths of their suffixes.
 #[derive(Clone, Debug)]
 pub struct HostTable<T> {
     exact: HashMap<String, T>,
     suffixes: HashMap<String, T>,
+    /// Of the suffixes, the longest first and each once.
+    lengths: Vec<usize>,
     any: Option<T>,
 }
 
 impl<T> Default for HostTable<T> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), suffixes: HashMap::new(), any: None }
+        Self { exact: HashMap::new(), suffixes: HashMap::new(), lengths: Vec::new(), any: None }
     }
 }
 
@@ -74,7 +79,12 @@ impl<T> HostTable<T> {
                 return true;
             }
             HostPattern::Exact(name) => self.exact.entry(name),
-            HostPattern::Suffix(suffix) => self.suffixes.entry(suffix),
+            HostPattern::Suffix(suffix) => {
+                if let Err(at) = self.lengths.binary_search_by(|length| suffix.len().cmp(length)) {
+                    self.lengths.insert(at, suffix.len());
+                }
+                self.suffixes.entry(suffix)
+            }
         };
         match slot {
             Entry::Occupied(_) => false,
@@ -85,9 +95,12 @@ impl<T> HostTable<T> {
         }
     }
 
-    /// The entry for `authority` (a port in it does not count).
+    /// The entry for `authority` (a port in it does not count). What is too long for a name is none: only `*` has it.
     pub fn find(&self, authority: &str) -> Option<&T> {
         let host = strip_port(authority);
+        if host.len() > LONGEST {
+            return self.any.as_ref();
+        }
         let host = if host.bytes().any(|b| b.is_ascii_uppercase()) {
             Cow::Owned(host.to_ascii_lowercase())
         } else {
@@ -96,16 +109,12 @@ impl<T> HostTable<T> {
         if let Some(entry) = self.exact.get(&*host) {
             return Some(entry);
         }
-        if !self.suffixes.is_empty() {
-            // `*.b.c` and `*b.c` are both suffixes, so every cut is a candidate, the longest first. A suffix is a
-            // proper one: the `*` stands for at least one character.
-            for (cut, _) in host.char_indices().skip(1) {
-                if let Some(entry) = self.suffixes.get(&host[cut..]) {
-                    return Some(entry);
-                }
-            }
-        }
-        self.any.as_ref()
+        // A suffix is a proper one: the `*` stands for at least one character.
+        let candidates = self.lengths.iter().filter(|length| **length < host.len());
+        candidates
+            .filter_map(|length| host.get(host.len() - length..))
+            .find_map(|suffix| self.suffixes.get(suffix))
+            .or(self.any.as_ref())
     }
 }
 
@@ -132,6 +141,32 @@ mod tests {
             ("elsewhere", "*"),
         ] {
             assert_eq!(table.find(host), Some(&want), "{host}");
+        }
+    }
+
+    #[test]
+    fn suffixes_are_proper_and_of_any_length() {
+        let table = table(&["*.b.c", "*b.c", "*.b.d", "*.é.c"]);
+        assert_eq!(table.lengths, [5, 4, 3], "longest first, each once");
+        for (host, want) in [
+            ("a.b.c", Some("*.b.c")),
+            (".b.c", Some("*b.c")),
+            ("ab.c", Some("*b.c")),
+            ("b.c", None),
+            ("a.b.d", Some("*.b.d")),
+            ("x.é.c", Some("*.é.c")),
+            ("ééé", None),
+            ("", None),
+        ] {
+            assert_eq!(table.find(host).copied(), want, "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_name_has_the_catch_all_only() {
+        for (length, want) in [(255, "*.com"), (256, "*"), (60_000, "*")] {
+            let host = format!("{}.com:80", "a".repeat(length - 4));
+            assert_eq!(table(&["*", "*.com"]).find(&host), Some(&want), "{length}");
         }
     }
 
