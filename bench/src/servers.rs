@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 /// How long a server may take to answer 200: the first start of malha builds the services.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What `wasmtime serve` is given to be as quick as it can with a fresh instance a request: slots that are reserved,
 /// reset by hand instead of unmapped, as malha has them.

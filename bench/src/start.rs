@@ -6,6 +6,9 @@ use crate::Arguments;
 use crate::servers::{self, Paths, Secrets, Start, free_address, malha_command, time_start};
 use crate::table::{self, least, median};
 
+/// Starts a server once, and times it.
+type Run<'a> = &'a dyn Fn() -> Result<Start>;
+
 pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -> Result<()> {
     let hello = || {
         let (command, address) = malha_command(paths, &paths.hello(), &["-k", "k8s"])?;
@@ -19,7 +22,6 @@ pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -
         let address = free_address()?;
         time_start(servers::wasmtime_hello_command(paths, address), address, "/", "")
     };
-    type Run<'a> = &'a dyn Fn() -> Result<Start>;
     let all: [(&str, Run<'_>); 3] = [
         ("malha up, hello, `/`", &hello),
         ("malha up, the four services of k8s/, `/posts` with a token", &workshop),
