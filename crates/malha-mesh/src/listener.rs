@@ -154,9 +154,11 @@ impl Mesh {
         if is_gateway || !headers.contains_key(X_REQUEST_ID) {
             headers.insert(X_REQUEST_ID, road::request_id(&mut chance));
         }
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
         if is_gateway {
+            headers.insert(X_FORWARDED_PROTO, road::HTTP);
             append_forwarded_for(headers, client);
+        } else {
+            headers.entry(X_FORWARDED_PROTO).or_insert(road::HTTP);
         }
         signed(road::travel(host, request, Trip { chance, depth: 0 }).await)
     }
@@ -180,26 +182,42 @@ fn signed(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// Adds the client to `x-forwarded-for`, after what a proxy before us may have written.
+/// Adds the client to `x-forwarded-for`, after what proxies before us have written, be it on several lines (RFC 9110
+/// §5.3). Envoy separates them by a comma alone.
 fn append_forwarded_for(headers: &mut http::HeaderMap, client: SocketAddr) {
     let address = client.ip().to_string();
-    let value = match headers.get(X_FORWARDED_FOR).and_then(|value| value.to_str().ok()) {
-        Some(before) => HeaderValue::try_from(format!("{before},{address}")),
-        None => HeaderValue::try_from(address),
-    };
-    if let Ok(value) = value {
+    let before = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let hops: Vec<_> = before.filter(|line| !line.is_empty()).chain([address.as_bytes()]).collect();
+    if let Ok(value) = HeaderValue::from_bytes(&hops.join(&b',')) {
         headers.insert(X_FORWARDED_FOR, value);
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::Notify;
 
     use super::*;
+
+    #[test]
+    fn the_client_comes_after_every_proxy_that_named_itself() {
+        for (lines, want) in [
+            (&[][..], "192.0.2.1"),
+            (&["10.0.0.1"], "10.0.0.1,192.0.2.1"),
+            (&["10.0.0.1, 10.0.0.2", "10.0.0.3"], "10.0.0.1, 10.0.0.2,10.0.0.3,192.0.2.1"),
+            (&["", "é"], "é,192.0.2.1"),
+        ] {
+            let mut headers = http::HeaderMap::new();
+            for line in lines {
+                headers.append(X_FORWARDED_FOR, HeaderValue::from_str(line).unwrap());
+            }
+            append_forwarded_for(&mut headers, "192.0.2.1:4711".parse().unwrap());
+            let got: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+            assert_eq!(got, [want.as_bytes()], "{lines:?}");
+        }
+    }
 
     const GRACE: Duration = Duration::from_secs(30);
 

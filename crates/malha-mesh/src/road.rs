@@ -16,6 +16,9 @@ use crate::replies::{BAD_REQUEST, BAD_REWRITE, NO_CLUSTER, NO_HEALTHY_UPSTREAM, 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What [`X_FORWARDED_PROTO`] says: a gateway, as Istio's edge (`use_remote_address`), believes nobody else; what is
+/// within the mesh keeps what it finds.
+pub(crate) const HTTP: HeaderValue = HeaderValue::from_static("http");
 const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");

@@ -39,7 +39,7 @@ impl Mesh {
         let mut chance = self.shared.world.chance.stream();
         let headers = request.headers_mut();
         headers.entry(X_REQUEST_ID).or_insert_with(|| road::request_id(&mut chance));
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.entry(X_FORWARDED_PROTO).or_insert(road::HTTP);
         let mut response = match road::normalize_path(&mut request) {
             Ok(()) => road::travel(host, request, Trip { chance, depth: caller.depth }).await,
             Err(reply) => reply.into(),
