@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HOST, SERVER};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use malha_routing::ListenerKind;
+use malha_routing::{ListenerKind, strip_port};
 use malha_runtime::Body;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -142,10 +142,13 @@ impl Mesh {
     pub async fn enter(&self, entrance: &Entrance, mut request: Request<Body>, client: SocketAddr) -> Response<Body> {
         let view = self.shared.view.load_full();
         let mut chance = self.shared.world.chance.stream();
+        if settle_host(&mut request).is_none() {
+            return signed(BAD_REQUEST.into());
+        }
         if let Err(reply) = road::normalize_path(&mut request) {
             return signed(reply.into());
         }
-        let Some(authority) = authority(&request) else { return signed(BAD_REQUEST.into()) };
+        let authority = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let Some(host) = view.listener(entrance).and_then(|listener| listener.hosts.find(authority)) else {
             return signed(NO_ROUTE.into());
         };
@@ -164,16 +167,33 @@ impl Mesh {
     }
 }
 
-/// Whom the request is for: the authority of an absolute URL, else `Host`, which HTTP/1.1 demands (RFC 9112 §3.2).
-fn authority(request: &Request<Body>) -> Option<&str> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.as_str());
-    }
+/// Decides whom the request is for, and leaves that in `Host` alone; `None` asks for a 400 (RFC 9112 §3.2).
+///
+/// HTTP/1.1 demands one `Host`, even next to a target that names the host itself. Such a target wins, and what goes on
+/// is its path with `Host` replaced (§3.2.2), as Envoy does it.
+fn settle_host(request: &mut Request<Body>) -> Option<()> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().ok(),
-        _ => None,
+        (Some(host), None) if is_host(host) => {}
+        (None, None) if request.version() < Version::HTTP_11 => {}
+        _ => return None,
     }
+    if let Some(authority) = request.uri().authority() {
+        // RFC 9110 §4.2.4: userinfo is no part of the host, and mostly there to deceive.
+        let host = authority.as_str().rsplit('@').next()?;
+        let host = HeaderValue::from_str(host).ok().filter(is_host)?;
+        request.headers_mut().insert(HOST, host);
+    }
+    if let (Some(_), Some(path)) = (request.uri().authority(), request.uri().path_and_query()) {
+        *request.uri_mut() = Uri::from(path.clone());
+    }
+    request.headers().contains_key(HOST).then_some(())
+}
+
+/// Whether it is `uri-host [":" port]` (RFC 9110 §7.2), as far as it takes not to be mistaken for another host.
+fn is_host(value: &HeaderValue) -> bool {
+    let delimits = |byte: &u8| b"@/?#\\,".contains(byte) || !byte.is_ascii_graphic();
+    !value.as_bytes().iter().any(delimits) && value.to_str().is_ok_and(|host| !strip_port(host).is_empty())
 }
 
 /// Both ends of the way in carry Istio's name: gateways and the inbound side of sidecars.
@@ -216,6 +236,44 @@ mod tests {
             append_forwarded_for(&mut headers, "192.0.2.1:4711".parse().unwrap());
             let got: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
             assert_eq!(got, [want.as_bytes()], "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn one_host_decides_and_an_absolute_target_wins() {
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        for (version, target, hosts, want) in [
+            (new, "/x", &["a:80"][..], Some(("a:80", "/x"))),
+            (new, "/x", &["[::1]:80"], Some(("[::1]:80", "/x"))),
+            (new, "/x", &[], None),
+            (new, "/x", &[""], None),
+            (new, "/x", &[":80"], None),
+            (new, "/x", &["a", "a"], None),
+            (new, "/x", &["a@b"], None),
+            (new, "/x", &["a b"], None),
+            (new, "/x", &["a/b"], None),
+            (new, "http://b/x?q", &["a"], Some(("b", "/x?q"))),
+            (new, "http://b", &["a"], Some(("b", "/"))),
+            (new, "http://a@b:8080/x", &["a"], Some(("b:8080", "/x"))),
+            (new, "http://b/x", &[], None),
+            (new, "http://b/x", &[""], None),
+            (new, "http://b/x", &["a", "b"], None),
+            (old, "/x", &[], None),
+            (old, "/x", &["a"], Some(("a", "/x"))),
+            (old, "http://b/x", &[], Some(("b", "/x"))),
+            (old, "http://b/x", &["a", "b"], None),
+            (new, "*", &["a"], Some(("a", "*"))),
+            // An authority alone is the target of `CONNECT`.
+            (new, "b:80", &["a"], Some(("b:80", "b:80"))),
+        ] {
+            let mut request = Request::builder().version(version).uri(target);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let mut request = request.body(Body::empty()).unwrap();
+            let settled = settle_host(&mut request);
+            let got = settled.map(|()| (request.headers()[HOST].to_str().unwrap(), request.uri().to_string()));
+            assert_eq!(got, want.map(|(host, target)| (host, target.to_owned())), "{version:?} {target} {hosts:?}");
         }
     }
 

@@ -201,6 +201,9 @@ async fn a_socket_serves_its_entrance_and_refuses_what_is_not_http() {
     for (bytes, status) in [
         (&b"GET /nobody HTTP/1.1\r\nhost: a.example.com\r\nconnection: close\r\n\r\n"[..], "HTTP/1.1 503"),
         (b"GET /other\\..\\nobody HTTP/1.1\r\nhost: a.example.com\r\nconnection: close\r\n\r\n", "HTTP/1.1 503"),
+        (b"GET http://a.example.com/nobody HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n", "HTTP/1.1 503"),
+        (b"GET http://b/nobody HTTP/1.1\r\nhost: a.example.com\r\nconnection: close\r\n\r\n", "HTTP/1.1 404"),
+        (b"GET http://a.example.com/nobody HTTP/1.1\r\nconnection: close\r\n\r\n", "HTTP/1.1 400"),
         (b"GET /nobody HTTP/1.1\r\nconnection: close\r\n\r\n", "HTTP/1.1 400"),
         (b"GET /nobody HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n", "HTTP/1.1 400"),
         (b"\x16\x03\x01\x02\x00\x01", "HTTP/1.1 400"),
