@@ -66,7 +66,8 @@ fn explain(error: &(dyn Error + 'static)) -> CallError {
             io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
                 CallError::ConnectionTerminated
             }
-            // What rustls says among others.
+            // tokio-rustls gives each error of rustls this kind; nothing else below HTTP finds fault with data.
+            io::ErrorKind::InvalidData => CallError::Tls(io.to_string()),
             _ => CallError::Protocol(io.to_string()),
         };
     }
@@ -103,7 +104,7 @@ mod tests {
             (Wrapped("tcp connect error", ConnectionRefused.into()), CallError::ConnectionRefused),
             (Wrapped("tcp connect error", TimedOut.into()), CallError::ConnectionTimeout),
             (Wrapped("tcp connect error", Other.into()), CallError::Protocol("other error".into())),
-            (Wrapped("connect", tls(InvalidData)), CallError::Protocol("text".into())),
+            (Wrapped("connect", tls(InvalidData)), CallError::Tls("text".into())),
             (Wrapped("connect", tls(UnexpectedEof)), CallError::ConnectionTerminated),
             (Wrapped("connect", tls(ConnectionReset)), CallError::ConnectionTerminated),
             (Wrapped("connect", io::Error::other("text")), CallError::Protocol("text".into())),

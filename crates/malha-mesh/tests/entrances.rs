@@ -168,10 +168,7 @@ async fn what_cannot_be_reached_outside_says_why() {
         (format!("http://{hangs_up}/"), CallError::ConnectionTerminated),
         (format!("https://{closed}/"), CallError::ConnectionRefused),
         (format!("https://{hangs_up}/"), CallError::ConnectionTerminated),
-        (
-            format!("https://{plain}/"),
-            CallError::Protocol("received corrupt message of type InvalidContentType".into()),
-        ),
+        (format!("https://{plain}/"), CallError::Tls("received corrupt message of type InvalidContentType".into())),
         ("https://nobody.invalid/".into(), CallError::DestinationNotFound),
         // RFC 6761 §6.4: `.invalid` never resolves.
         ("http://nobody.invalid/".into(), CallError::DestinationNotFound),

@@ -172,14 +172,18 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     create_private(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
+    // A crash must not leave the name without the whole of its content.
+    file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
 }
 
 #[cfg(unix)]
 fn create_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    // It may have been there already.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
 #[cfg(not(unix))]

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::engine::Engine;
+
 /// A pod's account. Shared by all of its requests.
 #[derive(Debug, Default)]
 pub(crate) struct Account(AtomicU64);
@@ -38,11 +40,12 @@ pub(crate) struct Metered<F> {
     future: F,
     meter: Arc<Meter>,
     account: Arc<Account>,
+    engine: Engine,
 }
 
 impl<F: Future + Unpin> Metered<F> {
-    pub(crate) fn new(future: F, meter: Arc<Meter>, account: Arc<Account>) -> Self {
-        Self { future, meter, account }
+    pub(crate) fn new(future: F, meter: Arc<Meter>, account: Arc<Account>, engine: Engine) -> Self {
+        Self { future, meter, account, engine }
     }
 }
 
@@ -51,6 +54,7 @@ impl<F: Future + Unpin> Future for Metered<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
+        this.engine.wake_ticker();
         let start = thread_nanos();
         this.meter.running_since.store(start, Ordering::Relaxed);
         let result = Pin::new(&mut this.future).poll(context);

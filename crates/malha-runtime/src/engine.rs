@@ -23,12 +23,17 @@ use crate::host::{self, Guest};
 /// How often guests are interrupted to let others run.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Ticks without a new request after which the ticker sleeps, so that an idle cluster costs no CPU.
+/// Ticks without a guest that runs after which the ticker sleeps, so that an idle cluster costs no CPU.
 const IDLE_TICKS: u32 = 200;
 
 /// A stack of wasm frames; an async stack holds one and the host's frames on top.
 const WASM_STACK: usize = 512 << 10;
 const ASYNC_STACK: usize = WASM_STACK + (256 << 10);
+
+/// What one component may be made of: a module of its own and the small adapters that wit-component puts around it.
+const MEMORIES: u32 = 2;
+const CORE_INSTANCES: u32 = 16;
+const TABLES: u32 = 8;
 
 /// What may differ between two engines.
 #[derive(Clone, Debug)]
@@ -89,9 +94,9 @@ impl Engine {
         &self.shared.wasmtime
     }
 
-    /// A guest begins: from now on the epoch advances.
+    /// A guest is about to run: from now on the epoch advances.
     pub(crate) fn wake_ticker(&self) {
-        self.shared.ticker.note_request();
+        self.shared.ticker.note_poll();
     }
 }
 
@@ -106,13 +111,13 @@ fn config() -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)
-        .total_memories(instances)
-        // A component is one module of its own and the small adapters that wit-component puts around it.
-        .total_core_instances(instances * 4)
-        .total_tables(instances * 2)
-        .max_memories_per_component(2)
-        .max_tables_per_component(8)
-        .max_core_instances_per_component(24)
+        // As many of each as all instances together may have; what is not used costs address space only.
+        .total_memories(instances * MEMORIES)
+        .total_core_instances(instances * CORE_INSTANCES)
+        .total_tables(instances * TABLES)
+        .max_memories_per_component(MEMORIES)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_tables_per_component(TABLES)
         .max_component_instance_size(1 << 20)
         .max_core_instance_size(1 << 20)
         .table_elements(20_000)
@@ -137,13 +142,15 @@ fn config() -> Config {
     config
 }
 
-/// Advances the epoch while requests come in. It runs on a thread of its own and in real time, the one exception to
+/// Advances the epoch while guests run. It runs on a thread of its own and in real time, the one exception to
 /// "wait with tokio": a guest that loops blocks the very executor that a tokio timer needs, and what it measures is
 /// work done by a processor, which no paused clock can simulate.
 struct Ticker {
     stopped: AtomicBool,
     asleep: AtomicBool,
-    requests: AtomicU64,
+    /// Polls of guests. A guest that loops is interrupted at every tick and polled again, so that this never stands
+    /// still while one runs.
+    polls: AtomicU64,
     thread: parking_lot::Mutex<Option<thread::Thread>>,
 }
 
@@ -152,7 +159,7 @@ impl Ticker {
         let ticker = Arc::new(Self {
             stopped: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
-            requests: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
             thread: parking_lot::Mutex::new(None),
         });
         let handle = thread::Builder::new().name("malha-epoch".into()).spawn({
@@ -166,25 +173,27 @@ impl Ticker {
     fn run(&self, engine: &wasmtime::Engine) {
         let (mut seen, mut idle) = (0, 0);
         while !self.stopped.load(Ordering::Relaxed) {
-            let requests = self.requests.load(Ordering::Relaxed);
-            idle = if requests == seen { idle + 1 } else { 0 };
-            seen = requests;
+            let polls = self.polls.load(Ordering::SeqCst);
+            idle = if polls == seen { idle + 1 } else { 0 };
+            seen = polls;
             if idle < IDLE_TICKS {
                 thread::park_timeout(TICK);
                 engine.increment_epoch();
             } else {
-                // A guest may still be running; it is stopped a little less promptly.
-                self.asleep.store(true, Ordering::Relaxed);
-                thread::park_timeout(TICK * IDLE_TICKS);
-                self.asleep.store(false, Ordering::Relaxed);
-                engine.increment_epoch();
+                self.asleep.store(true, Ordering::SeqCst);
+                // Whoever polls from here on wakes us; whoever did just before is seen here.
+                if self.polls.load(Ordering::SeqCst) == seen {
+                    thread::park();
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+                idle = 0;
             }
         }
     }
 
-    fn note_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        if self.asleep.load(Ordering::Relaxed) {
+    fn note_poll(&self) {
+        self.polls.fetch_add(1, Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst) {
             self.unpark();
         }
     }

@@ -47,8 +47,10 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(pod: Arc<PodShared>, component: Arc<Component>, depth: usize, meter: Arc<Meter>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
         Self {
-            table: ResourceTable::new(),
+            table,
             chance: pod.world.chance.stream(),
             secret: None,
             stdout: None,
@@ -83,6 +85,9 @@ pub(crate) struct Limits {
     /// Whether the guest was refused memory: the likely cause of a trap that follows.
     pub(crate) exceeded: bool,
 }
+
+/// Resources (streams, headers, pollables …) that one guest may hold; they are the host's memory.
+const RESOURCES: usize = 16 << 10;
 
 /// Entries that a table may grow to; the pool sets the same limit.
 const TABLE_ENTRIES: usize = 20_000;

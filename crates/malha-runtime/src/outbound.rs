@@ -37,7 +37,10 @@ pub enum CallError {
     /// No response in time.
     #[error("response timeout after {0:?}")]
     ResponseTimeout(Duration),
-    /// The other side does not speak HTTP or TLS as we do.
+    /// The other side's certificate, or its TLS, is not to be trusted.
+    #[error("TLS error: {0}")]
+    Tls(String),
+    /// The other side does not speak HTTP as we do.
     #[error("protocol error: {0}")]
     Protocol(String),
 }
@@ -75,13 +78,14 @@ enum HostRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum PortRule {
     Any,
-    /// Both ends belong to it.
+    /// The first belongs to it, the second does not (Spin's `start..end`).
     Range(u16, u16),
+    One(u16),
 }
 
 impl AllowedHosts {
     /// Reads the entries, each `scheme://host[:port]`, where `*` stands for any scheme, any host, any first labels of
-    /// a host (`*.example.com`) or any port; a port may be a range (`8000..9000`). Without a port, the scheme's own.
+    /// a host (`*.example.com`) or any port; a port may be a range (`8000..9000`, without its end). Without a port, the scheme's own.
     ///
     /// # Errors
     /// A sentence that names the entry and what is wrong with it.
@@ -111,7 +115,8 @@ impl Allowed {
         };
         let port_fits = match self.port {
             PortRule::Any => true,
-            PortRule::Range(low, high) => (low..=high).contains(&port),
+            PortRule::Range(low, high) => (low..high).contains(&port),
+            PortRule::One(one) => port == one,
         };
         scheme_fits && host_fits && port_fits
     }
@@ -155,14 +160,10 @@ fn parse_entry(entry: &str) -> Result<Allowed, String> {
             let number = |text: &str| text.parse().map_err(|_| wrong("has a port that is no number up to 65535"));
             match text.split_once("..") {
                 Some((low, high)) => PortRule::Range(number(low)?, number(high)?),
-                None => number(text).map(|port| PortRule::Range(port, port))?,
+                None => PortRule::One(number(text)?),
             }
         }
-        None if scheme == "*" => PortRule::Any,
-        None => {
-            let port = default_port(scheme).ok_or_else(|| wrong("has a scheme without a port of its own"))?;
-            PortRule::Range(port, port)
-        }
+        None => PortRule::One(default_port(scheme).ok_or_else(|| wrong("has a scheme without a port of its own"))?),
     };
     Ok(Allowed { scheme: (scheme != "*").then(|| scheme.to_owned()), host, port })
 }
@@ -184,7 +185,7 @@ mod tests {
             ("https://*.example.com", "https://api.Example.com/", true),
             ("https://*.example.com", "https://example.com/", false),
             ("http://localhost:8000..9000", "http://localhost:8999/", true),
-            ("http://localhost:8000..9000", "http://localhost:9001/", false),
+            ("http://localhost:8000..9000", "http://localhost:9000/", false),
         ] {
             assert_eq!(AllowedHosts::parse([entry]).unwrap().allow(&uri.parse().unwrap()), want, "{entry} {uri}");
         }
@@ -200,6 +201,7 @@ mod tests {
             ("http://a.*.b", "in the middle"),
             ("http://other.spin.internal", "bypasses the mesh"),
             ("redis://a", "without a port"),
+            ("*://a", "without a port"),
         ] {
             let error = AllowedHosts::parse([entry]).unwrap_err();
             assert!(error.contains(entry) && error.contains(what), "{error}");

@@ -8,6 +8,8 @@ use malha_mesh::Mesh;
 use malha_runtime::{App, Engine, ImageError, Images, Pod, PodOptions};
 use malha_world::World;
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 /// Runs pods in this process.
 pub struct LocalNode {
@@ -16,7 +18,7 @@ pub struct LocalNode {
     world: World,
     mesh: Mesh,
     /// Applications by image; pods of one image share its code.
-    apps: Mutex<HashMap<String, Arc<App>>>,
+    apps: Mutex<HashMap<String, Arc<OnceCell<Arc<App>>>>>,
     /// The pods that run, for whoever wants their logs.
     running: Arc<Mutex<Vec<Pod>>>,
 }
@@ -27,18 +29,15 @@ impl LocalNode {
         Self { engine, images, world, mesh, apps: Mutex::default(), running }
     }
 
-    /// The application of an image, loaded once.
-    ///
-    /// # Errors
-    /// When there is no such image, or it cannot run.
-    pub fn app(&self, image: &str) -> Result<Arc<App>, ImageError> {
-        let mut apps = self.apps.lock();
-        if let Some(app) = apps.get(image) {
-            return Ok(Arc::clone(app));
-        }
-        let app = Arc::new(self.images.load(&self.engine, image)?);
-        apps.insert(image.to_owned(), Arc::clone(&app));
-        Ok(app)
+    /// The application of an image, loaded once, where blocking is allowed: what is not in the cache is compiled.
+    async fn app(&self, image: &str) -> Result<Arc<App>, ImageError> {
+        let cell = Arc::clone(self.apps.lock().entry(image.to_owned()).or_default());
+        let load = async || {
+            let (images, engine, image) = (self.images.clone(), self.engine.clone(), image.to_owned());
+            let loaded = spawn_blocking(move || images.load(&engine, &image)).await;
+            loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())).map(Arc::new)
+        };
+        cell.get_or_try_init(load).await.map(Arc::clone)
     }
 }
 
@@ -46,7 +45,7 @@ impl Node for LocalNode {
     type Pod = Pod;
 
     async fn start(&self, request: PodRequest) -> Result<Pod, StartError> {
-        let app = self.app(&request.image).map_err(|error| {
+        let app = self.app(&request.image).await.map_err(|error| {
             let reason = match error {
                 ImageError::NotFound(..) => "ErrImageNeverPull",
                 ImageError::Damaged(..) | ImageError::App(..) => "RunContainerError",

@@ -49,7 +49,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
         .map_or_else(World::real, |seed| World { chance: malha_world::Chance::seeded(seed), ..World::real() });
     let project = Project::here()?;
     let inputs = inputs(arguments, project.folder());
-    make_keys(&inputs, &world)?;
+    make_keys(&inputs)?;
 
     let (plan, mut diagnostics) = Plan::load(&inputs);
     diagnostics.extend_from_slice(project.findings());
@@ -103,11 +103,11 @@ fn inputs(arguments: &Up, folder: &Path) -> Vec<Input> {
     inputs
 }
 
-/// Keys are not in git: a fresh clone has none.
-fn make_keys(inputs: &[Input], world: &World) -> Result<()> {
+/// Keys are not in git: a fresh clone has none. They outlive this run, so that no seed of it may decide them.
+fn make_keys(inputs: &[Input]) -> Result<()> {
     let is_keys = |path: &&std::path::PathBuf| path.file_name().is_some_and(|name| name == keys::FILE);
     for path in missing_resources(inputs).iter().filter(is_keys) {
-        keys::generate(path, false, &world.chance.stream())?;
+        keys::generate(path, false, &World::real().chance.stream())?;
         screen::good("Made", format_args!("the key pair of auth in {} (git ignores it)", path.display()));
     }
     Ok(())
