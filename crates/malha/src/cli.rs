@@ -42,7 +42,7 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) logs: bool,
 
-    /// Let chance follow from this number, so that a run can be repeated. Never for anything but tests: secrets follow
+    /// Let chance follow from this number; with one request at a time a run repeats. Only for tests: secrets follow
     /// from it too
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,

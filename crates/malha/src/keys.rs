@@ -73,6 +73,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use malha_manifest::{Object, parse_manifests};
     use malha_world::World;
+    use p256::PublicKey;
+    use p256::pkcs8::{DecodePrivateKey, DecodePublicKey};
 
     use super::*;
     use std::fs;
@@ -84,8 +86,9 @@ mod tests {
         assert!(!loaded.has_errors());
         let Object::Secret(secret) = &loaded.objects[0].object else { panic!("{:?}", loaded.objects[0].id) };
         let data = secret.string_data.as_ref().unwrap();
-        assert!(data["private.pem"].starts_with("-----BEGIN PRIVATE KEY-----\n"));
-        assert!(data["public.pem"].starts_with("-----BEGIN PUBLIC KEY-----\n"));
+        let private = SecretKey::from_pkcs8_pem(&data["private.pem"]).unwrap();
+        let public = PublicKey::from_public_key_pem(&data["public.pem"]).unwrap();
+        assert_eq!(private.public_key(), public);
     }
 
     #[cfg(unix)]
