@@ -5,12 +5,12 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use wasmtime::component::{Component, types::ComponentItem};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+use crate::disk::write_whole;
 use crate::engine::Engine;
 use crate::host::Guest;
 
@@ -110,7 +110,9 @@ impl Engine {
             return Ok(component);
         }
         let code = self.wasmtime().precompile_component(bytes).map_err(|error| invalid(path, bytes, &error))?;
-        write_whole(&cached, &code).map_err(|error| CodeError::Cache { path: cached.clone(), error })?;
+        create_private(cache)
+            .and_then(|()| write_whole(&cached, &code))
+            .map_err(|error| CodeError::Cache { path: cached.clone(), error })?;
         match self.map(&cached) {
             Some(component) => Ok(component),
             // Somebody emptied the cache under our feet.
@@ -164,18 +166,6 @@ fn invalid(path: &Path, bytes: &[u8], error: &wasmtime::Error) -> CodeError {
         (format!("it begins with {start:?}"), "look at `source` of the component in spin.toml")
     };
     CodeError::Invalid { path: path.into(), what, hint }
-}
-
-/// Writes a file so that nobody ever sees a part of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    create_private(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    // A crash must not leave the name without the whole of its content.
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(unix)]

@@ -21,6 +21,7 @@ mod app;
 mod body;
 mod code;
 mod cpu;
+mod disk;
 mod engine;
 mod guest;
 mod host;

@@ -1,7 +1,7 @@
 //! Builds an image: each component's own command, then machine code ahead of time.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -11,6 +11,7 @@ use malha_manifest::spin::{Build, Component, SpinManifest};
 use super::toolchain::{ToolchainError, ensure_target};
 use super::{ImageName, Images, Index, fingerprint, indent, wasm};
 use crate::code::CodeError;
+use crate::disk::write_whole;
 use crate::engine::Engine;
 
 /// What happens while an image is built.
@@ -285,13 +286,4 @@ fn write_index(folder: &Path, index: &Index) -> io::Result<()> {
 
 fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
     write_whole(to, &fs::read(from)?)
-}
-
-/// Writes a file so that nobody ever sees a part of it: the lock keeps other builds away, but not the processes that
-/// load the image meanwhile.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
 }
