@@ -43,7 +43,10 @@ pub use cluster::{Applied, Cluster, Outcome};
 pub use error::Error;
 pub use events::{Event, EventKind};
 pub use node::{Limits, Node, PodRequest, StartError};
-pub use object::{Gateway, Istio, Key, Kind, Object, Stored, VirtualService};
+pub use object::{
+    AuthorizationPolicy, DestinationRule, Gateway, Istio, Key, Kind, Object, PeerAuthentication, RequestAuthentication,
+    ServiceEntry, Sidecar, Stored, VirtualService,
+};
 pub use pilot::Finding;
 pub use store::{Change, ChangeKind, Expired, Store};
 pub use view::{GatewayRow, PodRow, RouteRow, ServiceRow};

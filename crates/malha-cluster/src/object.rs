@@ -28,6 +28,18 @@ pub struct Istio<S> {
 pub type Gateway = Istio<istio::Gateway>;
 /// `VirtualService` of networking.istio.io.
 pub type VirtualService = Istio<istio::VirtualService>;
+/// `DestinationRule` of networking.istio.io.
+pub type DestinationRule = Istio<istio::DestinationRule>;
+/// `ServiceEntry` of networking.istio.io.
+pub type ServiceEntry = Istio<istio::ServiceEntry>;
+/// `Sidecar` of networking.istio.io.
+pub type Sidecar = Istio<istio::Sidecar>;
+/// `PeerAuthentication` of security.istio.io.
+pub type PeerAuthentication = Istio<istio::PeerAuthentication>;
+/// `RequestAuthentication` of security.istio.io.
+pub type RequestAuthentication = Istio<istio::RequestAuthentication>;
+/// `AuthorizationPolicy` of security.istio.io.
+pub type AuthorizationPolicy = Istio<istio::AuthorizationPolicy>;
 
 /// A type that the store keeps.
 pub trait Stored: Clone + PartialEq + Send + Sync + 'static {
@@ -137,6 +149,12 @@ kinds! {
     Pod "pods" "v1" namespaced,
     Gateway "gateways.networking.istio.io" "networking.istio.io/v1" namespaced,
     VirtualService "virtualservices.networking.istio.io" "networking.istio.io/v1" namespaced,
+    DestinationRule "destinationrules.networking.istio.io" "networking.istio.io/v1" namespaced,
+    ServiceEntry "serviceentries.networking.istio.io" "networking.istio.io/v1" namespaced,
+    Sidecar "sidecars.networking.istio.io" "networking.istio.io/v1" namespaced,
+    PeerAuthentication "peerauthentications.security.istio.io" "security.istio.io/v1" namespaced,
+    RequestAuthentication "requestauthentications.security.istio.io" "security.istio.io/v1" namespaced,
+    AuthorizationPolicy "authorizationpolicies.security.istio.io" "security.istio.io/v1" namespaced,
 }
 
 impl fmt::Display for Kind {
@@ -167,6 +185,12 @@ impl Object {
             (Self::Pod(a), Self::Pod(b)) => a.spec == b.spec,
             (Self::Gateway(a), Self::Gateway(b)) => a.json == b.json,
             (Self::VirtualService(a), Self::VirtualService(b)) => a.json == b.json,
+            (Self::DestinationRule(a), Self::DestinationRule(b)) => a.json == b.json,
+            (Self::ServiceEntry(a), Self::ServiceEntry(b)) => a.json == b.json,
+            (Self::Sidecar(a), Self::Sidecar(b)) => a.json == b.json,
+            (Self::PeerAuthentication(a), Self::PeerAuthentication(b)) => a.json == b.json,
+            (Self::RequestAuthentication(a), Self::RequestAuthentication(b)) => a.json == b.json,
+            (Self::AuthorizationPolicy(a), Self::AuthorizationPolicy(b)) => a.json == b.json,
             _ => true,
         }
     }
@@ -174,7 +198,17 @@ impl Object {
     pub(crate) fn has_generation(&self) -> bool {
         matches!(
             self,
-            Self::Deployment(_) | Self::ReplicaSet(_) | Self::Pod(_) | Self::Gateway(_) | Self::VirtualService(_)
+            Self::Deployment(_)
+                | Self::ReplicaSet(_)
+                | Self::Pod(_)
+                | Self::Gateway(_)
+                | Self::VirtualService(_)
+                | Self::DestinationRule(_)
+                | Self::ServiceEntry(_)
+                | Self::Sidecar(_)
+                | Self::PeerAuthentication(_)
+                | Self::RequestAuthentication(_)
+                | Self::AuthorizationPolicy(_)
         )
     }
 
@@ -239,6 +273,12 @@ impl From<LoadedObject> for Object {
             Manifest::RuntimeClass(object) => object.into_object(),
             Manifest::Gateway(spec) => istio_object(api_version, spec, json).into_object(),
             Manifest::VirtualService(spec) => istio_object(api_version, spec, json).into_object(),
+            Manifest::DestinationRule(spec) => istio_object(api_version, spec, json).into_object(),
+            Manifest::ServiceEntry(spec) => istio_object(api_version, spec, json).into_object(),
+            Manifest::Sidecar(spec) => istio_object(api_version, spec, json).into_object(),
+            Manifest::PeerAuthentication(spec) => istio_object(api_version, spec, json).into_object(),
+            Manifest::RequestAuthentication(spec) => istio_object(api_version, spec, json).into_object(),
+            Manifest::AuthorizationPolicy(spec) => istio_object(api_version, spec, json).into_object(),
         };
         let meta = object.metadata_mut();
         meta.name = Some(id.name);

@@ -233,7 +233,15 @@ impl<P: Clone> State<P> {
                 }
                 self.mesh_changed = true;
             }
-            Object::EndpointSlice(_) | Object::Gateway(_) | Object::VirtualService(_) => self.mesh_changed = true,
+            Object::EndpointSlice(_)
+            | Object::Gateway(_)
+            | Object::VirtualService(_)
+            | Object::DestinationRule(_)
+            | Object::ServiceEntry(_)
+            | Object::Sidecar(_)
+            | Object::PeerAuthentication(_)
+            | Object::RequestAuthentication(_)
+            | Object::AuthorizationPolicy(_) => self.mesh_changed = true,
             Object::Secret(_) | Object::ConfigMap(_) => self.retry(Some(&change.object.key().namespace)),
             Object::RuntimeClass(_) => self.retry(None),
             Object::Pod(_) if change.kind == ChangeKind::Deleted => {

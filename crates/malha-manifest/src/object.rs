@@ -8,7 +8,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceA
 use k8s_openapi::api::node::v1::RuntimeClass;
 use serde_json::Value as Json;
 
-use crate::istio::{Gateway, VirtualService};
+use crate::istio::{
+    AuthorizationPolicy, DestinationRule, Gateway, PeerAuthentication, RequestAuthentication, ServiceEntry, Sidecar,
+    VirtualService,
+};
 use crate::node::Document;
 use crate::path::FieldPath;
 use crate::source::Location;
@@ -37,6 +40,18 @@ pub enum Object {
     Gateway(Gateway),
     /// networking.istio.io
     VirtualService(VirtualService),
+    /// networking.istio.io
+    DestinationRule(DestinationRule),
+    /// networking.istio.io
+    ServiceEntry(ServiceEntry),
+    /// networking.istio.io
+    Sidecar(Sidecar),
+    /// security.istio.io
+    PeerAuthentication(PeerAuthentication),
+    /// security.istio.io
+    RequestAuthentication(RequestAuthentication),
+    /// security.istio.io
+    AuthorizationPolicy(AuthorizationPolicy),
 }
 
 /// What tells an object from all others.
@@ -75,6 +90,12 @@ impl fmt::Debug for Object {
             Self::RuntimeClass(object) => object.fmt(f),
             Self::Gateway(object) => object.fmt(f),
             Self::VirtualService(object) => object.fmt(f),
+            Self::DestinationRule(object) => object.fmt(f),
+            Self::ServiceEntry(object) => object.fmt(f),
+            Self::Sidecar(object) => object.fmt(f),
+            Self::PeerAuthentication(object) => object.fmt(f),
+            Self::RequestAuthentication(object) => object.fmt(f),
+            Self::AuthorizationPolicy(object) => object.fmt(f),
         }
     }
 }

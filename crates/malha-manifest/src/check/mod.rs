@@ -47,7 +47,15 @@ pub(crate) fn check_object(object: &Object, document: &Document, subject: Subjec
         Object::RuntimeClass(class) => checker.name("handler", &class.handler, names::LABEL),
         Object::Gateway(gateway) => istio::gateway(&mut checker, gateway),
         Object::VirtualService(service) => istio::virtual_service(&mut checker, service),
-        Object::Namespace(_) | Object::ServiceAccount(_) => {}
+        // Their rules are not written down yet.
+        Object::DestinationRule(_)
+        | Object::ServiceEntry(_)
+        | Object::Sidecar(_)
+        | Object::PeerAuthentication(_)
+        | Object::RequestAuthentication(_)
+        | Object::AuthorizationPolicy(_)
+        | Object::Namespace(_)
+        | Object::ServiceAccount(_) => {}
     }
     checker.diagnostics
 }

@@ -220,6 +220,12 @@ fn typed(kind: &Kind, document: &Document, subject: Subject<'_>) -> (Option<Obje
         "RuntimeClass" => whole(document, subject, Object::RuntimeClass),
         "Gateway" => spec(document, subject, Object::Gateway),
         "VirtualService" => spec(document, subject, Object::VirtualService),
+        "DestinationRule" => spec(document, subject, Object::DestinationRule),
+        "ServiceEntry" => spec(document, subject, Object::ServiceEntry),
+        "Sidecar" => spec(document, subject, Object::Sidecar),
+        "PeerAuthentication" => spec(document, subject, Object::PeerAuthentication),
+        "RequestAuthentication" => spec(document, subject, Object::RequestAuthentication),
+        "AuthorizationPolicy" => spec(document, subject, Object::AuthorizationPolicy),
         _ => (None, Vec::new()),
     }
 }
