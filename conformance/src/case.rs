@@ -1,0 +1,448 @@
+//! A case as it is written: see README.md for what each field means.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+use crate::yaml;
+
+/// A case: manifests, what the upstreams do, requests, and what is right.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Case {
+    /// Folder and file name without its ending.
+    #[serde(skip)]
+    pub id: String,
+    /// What is shown, as a sentence.
+    pub about: String,
+    /// Where the requests enter the mesh.
+    #[serde(default)]
+    pub vantage: Vantage,
+    /// What each upstream does. `a`, `b` and `c` are there in any case.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, Script>,
+    /// Services with other endpoints than the one of their name.
+    #[serde(default)]
+    pub services: BTreeMap<String, Vec<Member>>,
+    /// Rules of one `VirtualService` for any host.
+    #[serde(default)]
+    pub http: Option<Vec<Value>>,
+    /// Specs of `DestinationRules`.
+    #[serde(default)]
+    pub destination_rules: Vec<Value>,
+    /// Specs of `RequestAuthentications` at the gateway.
+    #[serde(default)]
+    pub request_authentications: Vec<Value>,
+    /// Specs of `AuthorizationPolicies` at the gateway.
+    #[serde(default)]
+    pub authorization_policies: Vec<Value>,
+    /// Whole objects.
+    #[serde(default)]
+    pub manifests: Vec<Value>,
+    /// What a sidecar does with hosts that the mesh does not know.
+    #[serde(default)]
+    pub outbound_traffic_policy: Option<String>,
+    /// Tokens by name, for `${token.NAME}`.
+    #[serde(default)]
+    pub tokens: BTreeMap<String, Token>,
+    /// Headers that differ for a reason, on either side of the proxy.
+    #[serde(default)]
+    pub ignore: Vec<String>,
+    /// Groups of requests, one after the other.
+    pub requests: Vec<Request>,
+}
+
+/// Where requests enter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Vantage {
+    /// From outside, at the ingress gateway.
+    #[default]
+    Gateway,
+    /// From a pod, at its own sidecar.
+    Sidecar,
+}
+
+/// An endpoint of a service.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The upstream that it is.
+    pub upstream: String,
+    /// Its labels, for subsets.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Whole {
+            upstream: String,
+            labels: BTreeMap<String, String>,
+        }
+        match Value::deserialize(deserializer)? {
+            Value::String(upstream) => Ok(Self { upstream, labels: BTreeMap::new() }),
+            other => {
+                let Whole { upstream, labels } = serde_json::from_value(other).map_err(de::Error::custom)?;
+                Ok(Self { upstream, labels })
+            }
+        }
+    }
+}
+
+/// What an upstream does.
+#[derive(Clone, Debug)]
+pub enum Script {
+    /// Nothing listens there.
+    Refuse,
+    /// Answers in this order; the last one again and again.
+    Answers(Vec<Reply>),
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::Answers(vec![Reply::default()])
+    }
+}
+
+impl<'de> Deserialize<'de> for Script {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let replies = match Value::deserialize(deserializer)? {
+            Value::String(word) if word == "refuse" => return Ok(Self::Refuse),
+            Value::Null => return Ok(Self::default()),
+            Value::Array(list) => list,
+            other => vec![other],
+        };
+        replies.into_iter().map(reply).collect::<Result<_, _>>().map(Self::Answers).map_err(de::Error::custom)
+    }
+}
+
+fn reply(value: Value) -> Result<Reply, serde_json::Error> {
+    match value {
+        Value::Number(status) => Ok(Reply { status: serde_json::from_value(status.into())?, ..Reply::default() }),
+        Value::String(word) => Ok(Reply { end: Some(serde_json::from_value(word.into())?), ..Reply::default() }),
+        other => serde_json::from_value(other),
+    }
+}
+
+/// What an upstream does with one request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The body; by default the upstream's name.
+    pub body: Option<String>,
+    /// Headers beside `content-type: text/plain` and `x-upstream: NAME`.
+    pub headers: BTreeMap<String, Texts>,
+    /// How long it takes to begin.
+    #[serde(deserialize_with = "span")]
+    pub delay: Duration,
+    /// How it fails, if it does.
+    pub end: Option<End>,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self { status: 200, body: None, headers: BTreeMap::new(), delay: Duration::ZERO, end: None }
+    }
+}
+
+/// How an upstream fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum End {
+    /// Closes the connection instead of answering.
+    Close,
+    /// Closes it half-way through the body.
+    CloseInBody,
+    /// Never answers.
+    Stall,
+}
+
+/// A value or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::Null => Vec::new(),
+            Value::Array(list) => list.into_iter().map(text).collect(),
+            other => vec![text(other)],
+        }))
+    }
+}
+
+/// A JWT.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Token {
+    /// What it claims.
+    pub claims: Value,
+    /// Seconds from now to `exp`, unless the claims have one.
+    #[serde(default)]
+    pub expires_in: Option<i64>,
+    /// Seconds from now to `nbf`.
+    #[serde(default)]
+    pub not_before_in: Option<i64>,
+    /// Which key signs: `trusted` is the one in `${jwks}`, any other word is another key.
+    #[serde(default = "trusted")]
+    pub key: String,
+    /// The key's name in the header.
+    #[serde(default)]
+    pub kid: Option<String>,
+}
+
+fn trusted() -> String {
+    "trusted".to_owned()
+}
+
+/// A group of like requests, and what is right.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Request {
+    /// The path of a GET.
+    #[serde(default)]
+    pub get: Option<String>,
+    /// The path of a POST.
+    #[serde(default)]
+    pub post: Option<String>,
+    /// Another method.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// The path of another method.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// `Host`.
+    #[serde(default = "shop")]
+    pub host: String,
+    /// The port of the gateway or of the service, as the manifests number it.
+    #[serde(default = "eighty")]
+    pub port: u16,
+    /// Headers beside `host`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Texts>,
+    /// The body, if it has one.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// How often it is sent.
+    #[serde(default = "one")]
+    pub times: u32,
+    /// All at once rather than one after the other.
+    #[serde(default)]
+    pub together: bool,
+    /// All on one connection, one after the other.
+    #[serde(default)]
+    pub one_connection: bool,
+    /// How long to wait before the first.
+    #[serde(default, deserialize_with = "span")]
+    pub after: Duration,
+    /// What each answer has to be.
+    #[serde(default)]
+    pub answer: Answer,
+    /// Which upstreams see it, once for each try.
+    #[serde(default)]
+    pub to: Option<To>,
+    /// What the last of them has to see.
+    #[serde(default)]
+    pub seen: Seen,
+    /// How many come out how.
+    #[serde(default)]
+    pub counts: BTreeMap<String, Count>,
+    /// Which part of them comes out how, by chance.
+    #[serde(default)]
+    pub shares: BTreeMap<String, f64>,
+    /// All of them end at the same upstream.
+    #[serde(default)]
+    pub sticky: bool,
+    /// Milliseconds from which on an answer is `slow`.
+    #[serde(default = "slow")]
+    pub slow: u64,
+}
+
+fn shop() -> String {
+    "shop.test".to_owned()
+}
+
+fn eighty() -> u16 {
+    80
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn slow() -> u64 {
+    80
+}
+
+/// What an answer has to be.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The status.
+    pub status: Option<u16>,
+    /// The body.
+    pub body: Option<String>,
+    /// Headers with their values in order; none: the header must not be there.
+    pub headers: BTreeMap<String, Texts>,
+    /// How long it takes, in milliseconds: at least, at most.
+    pub took: Option<[u64; 2]>,
+    /// The answer does not end as its head promised.
+    pub broken: bool,
+}
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Whole {
+            status: Option<u16>,
+            body: Option<String>,
+            #[serde(default)]
+            headers: BTreeMap<String, Texts>,
+            took: Option<[u64; 2]>,
+            #[serde(default)]
+            broken: bool,
+        }
+        match Value::deserialize(deserializer)? {
+            Value::Number(status) => {
+                Ok(Self { status: Some(serde_json::from_value(status.into()).map_err(de::Error::custom)?), ..Self::default() })
+            }
+            other => {
+                let Whole { status, body, headers, took, broken } =
+                    serde_json::from_value(other).map_err(de::Error::custom)?;
+                Ok(Self { status, body, headers, took, broken })
+            }
+        }
+    }
+}
+
+/// Which upstreams see a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// In this order.
+    Order(Vec<String>),
+    /// In any order, so often.
+    Any(BTreeMap<String, usize>),
+}
+
+impl<'de> Deserialize<'de> for To {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(name) => Ok(Self::Order(vec![name])),
+            list @ Value::Array(_) => serde_json::from_value(list).map(Self::Order).map_err(de::Error::custom),
+            map => serde_json::from_value(map).map(Self::Any).map_err(de::Error::custom),
+        }
+    }
+}
+
+impl To {
+    /// How many tries that are.
+    pub fn tries(&self) -> usize {
+        match self {
+            Self::Order(names) => names.len(),
+            Self::Any(counts) => counts.values().sum(),
+        }
+    }
+}
+
+/// What an upstream has to see.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Seen {
+    /// The method.
+    pub method: Option<String>,
+    /// Path and query.
+    pub path: Option<String>,
+    /// Headers, `host` among them.
+    pub headers: BTreeMap<String, Texts>,
+    /// The body.
+    pub body: Option<String>,
+    /// Milliseconds between the tries: at least, at most.
+    pub gaps: Vec<[u64; 2]>,
+}
+
+/// How many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub u32, pub u32);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if value.is_array() {
+            serde_json::from_value(value).map(|[least, most]: [u32; 2]| Self(least, most)).map_err(de::Error::custom)
+        } else {
+            serde_json::from_value(value).map(|count: u32| Self(count, count)).map_err(de::Error::custom)
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == self.1 { write!(f, "{}", self.0) } else { write!(f, "{} to {}", self.0, self.1) }
+    }
+}
+
+impl Request {
+    /// Method and path.
+    pub fn line(&self) -> (&str, &str) {
+        match (&self.get, &self.post) {
+            (Some(path), _) => ("GET", path),
+            (None, Some(path)) => ("POST", path),
+            (None, None) => (self.method.as_deref().unwrap_or("GET"), self.path.as_deref().unwrap_or("/")),
+        }
+    }
+}
+
+/// `150ms`, `2s`.
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    seconds(&text).map(Duration::from_secs_f64).ok_or_else(|| de::Error::custom(format!("no duration: {text}")))
+}
+
+/// The seconds that a duration of Go's has, if it has but one unit.
+pub(crate) fn seconds(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let unit = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return None,
+    };
+    number.parse::<f64>().ok().map(|number| number * unit)
+}
+
+/// Every case below a folder, in the order of their names.
+pub fn load(folder: &Path) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for field in sorted(folder)? {
+        for file in sorted(&field)? {
+            let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let mut case: Case = yaml::parse(&text)
+                .and_then(|value| Ok(serde_json::from_value(value)?))
+                .with_context(|| file.display().to_string())?;
+            let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            case.id = format!("{}/{}", name(&field), name(&file));
+            cases.push(case);
+        }
+    }
+    Ok(cases)
+}
+
+fn sorted(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
