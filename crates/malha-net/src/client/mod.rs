@@ -1,0 +1,1 @@
+//! What goes out: connections to upstreams.
