@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod identity;
+mod inbound;
 pub mod jwt;
 mod peer;
 pub mod rbac;
 mod request;
 
 pub use identity::Identity;
+pub use inbound::InboundPolicy;
 pub use peer::{MtlsMode, PeerModes, PeerPolicy, accepts, effective};
 pub use request::RequestView;

@@ -1,53 +1,65 @@
-//! What a request can be sent to: clusters, in Envoy's sense, and their endpoints.
+//! What a request can be sent to: clusters, in Envoy's sense, and their hosts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A destination as Envoy knows it: one port of one service.
+use crate::traffic::TrafficPolicy;
+use crate::workload::Workload;
+use malha_policy::InboundPolicy;
+
+/// A destination as Envoy knows it: one port of one service, or of a subset of it.
+///
+/// What a proxy remembers of it (requests in flight, ejected hosts, whose turn it is) is not here but in the proxy's own
+/// state: two proxies share clusters, and know nothing of each other's experience.
 #[derive(Debug)]
 pub struct Cluster<P> {
-    /// As Istio names it: `outbound|80||posts-service.default.svc.cluster.local`.
-    pub name: String,
+    /// As Istio names it: `outbound|80|v1|posts-service.default.svc.cluster.local`. Tells it from all others.
+    pub name: Arc<str>,
+    /// Host name of the service, for `Host` rewriting, server names and telemetry.
+    pub service: Arc<str>,
+    /// Port of the service.
+    pub port: u16,
     /// The ready ones.
-    pub endpoints: Vec<Arc<Endpoint<P>>>,
+    pub hosts: Vec<Host<P>>,
+    /// How it is used.
+    pub policy: Arc<TrafficPolicy>,
 }
 
-/// A pod's port. The same value lives on in the snapshots to come, so that its account of requests goes on.
+/// A member of a cluster.
+#[derive(Debug)]
+pub struct Host<P> {
+    /// Where it is.
+    pub endpoint: Arc<Endpoint<P>>,
+    /// Its share, relative to the others'; 1 for pods.
+    pub weight: u32,
+    /// Whose it is, and what its sidecar demands; `None` for what is outside of the mesh.
+    pub resident: Option<Arc<Resident>>,
+}
+
+/// A workload behind a sidecar.
+#[derive(Debug)]
+pub struct Resident {
+    /// Who it is.
+    pub workload: Arc<Workload>,
+    /// What its sidecar demands of whoever calls.
+    pub policy: Arc<InboundPolicy>,
+}
+
+/// A pod's port, or an address outside of the process. The same value lives on in the snapshots to come.
 #[derive(Debug)]
 pub struct Endpoint<P> {
-    /// `ip:port`, for people and logs.
+    /// `ip:port` or `name:port`, for people and logs.
     pub address: String,
-    /// What answers for it on the data plane.
-    pub payload: P,
-    active: AtomicU32,
+    /// The port that its inbound proxy sees.
+    pub port: u16,
+    /// Who answers.
+    pub upstream: Upstream<P>,
 }
 
-impl<P> Endpoint<P> {
-    /// An idle endpoint.
-    pub fn new(address: String, payload: P) -> Self {
-        Self { address, payload, active: AtomicU32::new(0) }
-    }
-
-    /// Requests in flight.
-    pub fn in_flight(&self) -> u32 {
-        self.active.load(Ordering::Relaxed)
-    }
-}
-
-/// Counts a request against its endpoint for as long as it lives.
+/// Who answers for an endpoint.
 #[derive(Debug)]
-pub struct InFlight<P>(Arc<Endpoint<P>>);
-
-impl<P> InFlight<P> {
-    /// The request begins.
-    pub fn begin(endpoint: &Arc<Endpoint<P>>) -> Self {
-        endpoint.active.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(endpoint))
-    }
-}
-
-impl<P> Drop for InFlight<P> {
-    fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::Relaxed);
-    }
+pub enum Upstream<P> {
+    /// A pod of this process.
+    Pod(P),
+    /// A name or address to connect to, and a port.
+    Address(Arc<str>, u16),
 }

@@ -1,5 +1,6 @@
 //! The mesh's decisions, as pure functions and small state machines: which virtual host, which route, which
-//! destination, which endpoint. Strings and numbers in, a choice out; no socket, no task, no YAML.
+//! destination, which endpoint, whether there is another try. Strings and numbers in, a choice out; no socket, no task,
+//! no YAML.
 //!
 //! A [`Snapshot`] is one immutable picture of the mesh. The control side builds a new one for every change and swaps
 //! it in whole; a request keeps the one it began with. `P` is whatever answers for a pod on the data plane: this
@@ -7,16 +8,43 @@
 
 #![forbid(unsafe_code)]
 
-mod balance;
 mod cluster;
+mod condition;
+mod cors;
+mod fault;
+mod headers;
 mod host;
 mod path;
+mod redirect;
+mod request;
+mod retry;
+mod rewrite;
 mod route;
 mod snapshot;
+mod table;
+mod text;
+mod traffic;
+mod workload;
 
-pub use balance::least_request;
-pub use cluster::{Cluster, Endpoint, InFlight};
+pub use cluster::{Cluster, Endpoint, Host, Resident, Upstream};
+pub use condition::{ClaimMatch, Condition, HeaderMatch, PathMatch, QueryMatch};
+pub use cors::Cors;
+pub use fault::{Abort, Fault, Share};
+pub use headers::HeaderChanges;
 pub use host::{HostPattern, HostTable, strip_port};
 pub use path::normalize;
-pub use route::{Destination, PathMatch, Rewrite, Route, RouteMatch, choose_weighted};
-pub use snapshot::{Listener, ListenerKind, Snapshot, VirtualHost};
+pub use redirect::{Redirect, RedirectPath, RedirectPort};
+pub use request::Head;
+pub use retry::{RetryOn, RetryPolicy};
+pub use rewrite::{PathRewrite, Rewrite};
+pub use route::{Action, Answer, Destination, Forward, Mirror, Route, choose_weighted};
+pub use snapshot::{
+    ClientCertificates, Hosts, Listener, ListenerKind, Outbound, Snapshot, TlsOptions, TlsServer, TlsVersion,
+    Transport, UnknownHosts, VirtualHost,
+};
+pub use table::RouteTable;
+pub use text::{Pattern, TextMatch};
+pub use traffic::{
+    Balancer, Certificate, ClientTls, HashKey, Limits, Outlier, Protocol, Ring, TlsClient, TrafficPolicy,
+};
+pub use workload::{Labels, Workload};

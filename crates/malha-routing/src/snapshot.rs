@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::host::HostTable;
-use crate::route::{Route, RouteMatch};
+use malha_policy::InboundPolicy;
+
+use crate::cluster::Cluster;
+use crate::host::{HostPattern, HostTable};
+use crate::table::RouteTable;
+use crate::traffic::Certificate;
 
 /// One version of the mesh.
 #[derive(Debug)]
@@ -13,16 +17,18 @@ pub struct Snapshot<P> {
     pub version: u64,
     /// Where traffic enters from outside.
     pub listeners: Vec<Listener<P>>,
-    /// What a sidecar knows: every name of every service (`posts-service`, `posts-service.default`, …) and port.
-    /// Port first: the port of an outbound call decides the set of hosts, as Istio's outbound listeners do.
-    pub outbound: HashMap<u16, HostTable<Arc<VirtualHost<P>>>>,
+    /// What sidecars know, by the namespace of their pods: short names, visibility and `DestinationRule`s depend on it.
+    pub sidecars: HashMap<Arc<str>, Arc<Outbound<P>>>,
 }
 
 impl<P> Default for Snapshot<P> {
     fn default() -> Self {
-        Self { version: 0, listeners: Vec::new(), outbound: HashMap::new() }
+        Self { version: 0, listeners: Vec::new(), sidecars: HashMap::new() }
     }
 }
+
+/// Virtual hosts by the names they answer to.
+pub type Hosts<P> = HostTable<Arc<VirtualHost<P>>>;
 
 /// An entrance of the mesh.
 #[derive(Debug)]
@@ -31,8 +37,72 @@ pub struct Listener<P> {
     pub kind: ListenerKind,
     /// The port that the manifest names; where it is bound on the machine is the listener's own business.
     pub port: u16,
-    /// The hosts it answers for.
-    pub hosts: HostTable<Arc<VirtualHost<P>>>,
+    /// What clients speak to it.
+    pub transport: Transport<P>,
+    /// What the gateway itself demands of whoever comes; allows everything at a load balancer.
+    pub policy: Arc<InboundPolicy>,
+}
+
+/// What clients speak to a listener.
+#[derive(Debug)]
+pub enum Transport<P> {
+    /// HTTP in the clear.
+    Plain(Hosts<P>),
+    /// HTTP in TLS: the server name decides among these. Each knows its own hosts only, as in Istio.
+    Tls(Vec<TlsServer<P>>),
+    /// What a load balancer hands through to the pods' own sidecars, past all routes, as kube-proxy would.
+    Direct(Arc<Cluster<P>>),
+}
+
+/// A TLS server of a Gateway.
+#[derive(Debug)]
+pub struct TlsServer<P> {
+    /// Server names that it is for.
+    pub names: Vec<HostPattern>,
+    /// Certificates and demands.
+    pub options: Arc<TlsOptions>,
+    /// What it answers for.
+    pub hosts: Hosts<P>,
+}
+
+/// TLS of clients' connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// At most one for each kind of key.
+    pub certificates: Vec<Certificate>,
+    /// Whether clients show a certificate.
+    pub clients: ClientCertificates,
+    /// Lowest version: 1.2 or 1.3.
+    pub lowest: TlsVersion,
+    /// Highest version.
+    pub highest: TlsVersion,
+    /// Cipher suites in Envoy's names; none: the library's own choice.
+    pub cipher_suites: Vec<String>,
+}
+
+/// What a TLS server wants to see of its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Nothing (`SIMPLE`).
+    Unasked,
+    /// A certificate of one of these authorities, in PEM, for one of these names (any, if there is none).
+    Required {
+        /// In PEM.
+        authorities: Vec<u8>,
+        /// Names; none: any.
+        subject_alt_names: Vec<String>,
+        /// Whether a client may show none (`OPTIONAL_MUTUAL`).
+        optional: bool,
+    },
+}
+
+/// A version of TLS that malha speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// 1.2
+    V1_2,
+    /// 1.3
+    V1_3,
 }
 
 /// What opened a listener.
@@ -49,18 +119,35 @@ pub enum ListenerKind {
     },
 }
 
+/// What the sidecars of a namespace know.
+#[derive(Debug)]
+pub struct Outbound<P> {
+    /// HTTP: every name of every service. Port first: the port of a call decides the set of hosts, as Istio's outbound
+    /// listeners do.
+    pub ports: HashMap<u16, Hosts<P>>,
+    /// TLS that passes through, by server name.
+    pub passthrough: HashMap<u16, HostTable<Arc<Cluster<P>>>>,
+    /// What becomes of every other call.
+    pub unknown: UnknownHosts,
+}
+
+/// Istio's `outboundTrafficPolicy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownHosts {
+    /// They are called as they are.
+    #[default]
+    AllowAny,
+    /// 502, or for TLS a connection that is cut.
+    RegistryOnly,
+}
+
 /// A set of hosts with rules in common.
 #[derive(Debug)]
 pub struct VirtualHost<P> {
     /// For people, e.g. `posts-service.default.svc.cluster.local:80`.
     pub name: String,
     /// In order of precedence.
-    pub routes: Vec<Route<P>>,
-}
-
-impl<P> VirtualHost<P> {
-    /// The first rule that matches, with the alternative that did.
-    pub fn route(&self, path_and_query: &str) -> Option<(&Route<P>, &RouteMatch)> {
-        self.routes.iter().find_map(|route| route.matched(path_and_query).map(|matched| (route, matched)))
-    }
+    pub routes: RouteTable<P>,
+    /// Answers 301 to the same URL with `https` (Istio, `httpsRedirect`).
+    pub https_redirect: bool,
 }
