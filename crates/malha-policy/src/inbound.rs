@@ -1,10 +1,5 @@
-//! Everything that holds for requests to one workload.
+//! Everything that the inbound proxy of a workload demands.
 
-use crate::peer::PeerModes;
-
-/// What the inbound proxy of a workload checks.
-#[derive(Debug, Default)]
-pub struct InboundPolicy {
-    /// Which connections are let in.
-    pub peer: PeerModes,
-}
+/// What a workload's inbound proxy demands of whoever calls.
+#[derive(Clone, Debug, Default)]
+pub struct InboundPolicy {}

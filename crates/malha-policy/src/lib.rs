@@ -9,14 +9,12 @@
 
 mod identity;
 mod inbound;
-mod inbound;
 pub mod jwt;
 mod peer;
 pub mod rbac;
 mod request;
 
 pub use identity::Identity;
-pub use inbound::InboundPolicy;
 pub use inbound::InboundPolicy;
 pub use peer::{MtlsMode, PeerModes, PeerPolicy, accepts, effective};
 pub use request::RequestView;
