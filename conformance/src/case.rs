@@ -410,17 +410,24 @@ fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
     seconds(&text).map(Duration::from_secs_f64).ok_or_else(|| de::Error::custom(format!("no duration: {text}")))
 }
 
-/// The seconds that a duration of Go's has, if it has but one unit.
+/// The seconds that a duration of Go's has: `1m30s`, `0.5s`.
 pub(crate) fn seconds(text: &str) -> Option<f64> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
-    let unit = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return None,
-    };
-    number.parse::<f64>().ok().map(|number| number * unit)
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let end = rest[unit..].find(|c: char| !c.is_ascii_alphabetic()).map_or(rest.len(), |length| unit + length);
+        let scale = match &rest[unit..end] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3_600.0,
+            _ => return None,
+        };
+        total += rest[..unit].parse::<f64>().ok()? * scale;
+        rest = &rest[end..];
+    }
+    Some(total)
 }
 
 /// Every case below a folder, in the order of their names.

@@ -7,3 +7,15 @@
 //! `Observation` (`observe`), which has to be as the case says, and the same on both sides (`judge`).
 
 #![forbid(unsafe_code)]
+
+pub mod case;
+pub mod client;
+pub mod envoy;
+pub mod judge;
+mod manifests;
+pub mod observe;
+pub mod run;
+pub mod side;
+mod tokens;
+pub mod upstream;
+mod yaml;

@@ -1,0 +1,199 @@
+//! Whether what was observed is right, and the same on both sides.
+//!
+//! What is left to chance is judged by its count: it may be off by [`DEVIATIONS`] standard deviations, which a right
+//! proxy exceeds less than once in a million times.
+
+use serde_json::Value;
+
+use crate::case::{Case, Request, Seen, Texts, To};
+use crate::observe::{Exchange, Observation};
+
+/// Two-sided, a normal variable is further away than this with a probability below 10^-6.
+pub const DEVIATIONS: f64 = 4.9;
+
+/// What is not as the case says, in sentences.
+pub fn complaints(case: &Case, observation: &Observation) -> Vec<String> {
+    let mut said = Vec::new();
+    for (index, (request, exchanges)) in case.requests.iter().zip(observation).enumerate() {
+        let (method, path) = request.line();
+        let mut complain = |what: String| said.push(format!("request {}, {method} {path}: {what}", index + 1));
+        for exchange in exchanges {
+            answer(request, exchange, &mut complain);
+            tries(request, exchange, &mut complain);
+        }
+        counts(request, exchanges, &mut complain);
+    }
+    said.dedup();
+    said
+}
+
+/// Where two sides differ, in sentences that name them.
+pub fn differences(case: &Case, [one, other]: [(&str, &Observation); 2]) -> Vec<String> {
+    let mut said = Vec::new();
+    for (index, request) in case.requests.iter().enumerate() {
+        let (method, path) = request.line();
+        let place = format!("request {}, {method} {path}", index + 1);
+        let (Some(ours), Some(theirs)) = (one.1.get(index), other.1.get(index)) else { continue };
+        for label in request.shares.keys() {
+            let share = |exchanges: &[Exchange]| (tally(request, exchanges, label), f64::from(count(exchanges.len())));
+            let ((a, n), (b, m)) = (share(ours), share(theirs));
+            let (a, b) = (f64::from(a), f64::from(b));
+            let both = (a + b) / (n + m);
+            let off = (a / n - b / m).abs();
+            if off > DEVIATIONS * (both * (1.0 - both) * (1.0 / n + 1.0 / m)).sqrt() {
+                said.push(format!("{place}: `{label}` {a} of {n} by {}, {b} of {m} by {}", one.0, other.0));
+            }
+        }
+        if request.shares.is_empty() && request.counts.is_empty() && !request.together && !request.sticky {
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                let [a, b] = [ours, theirs].map(|exchange| exchange.normal(case, request.to.as_ref()));
+                walk("", &a, &b, &mut |at, a, b| said.push(format!("{place}: {at}\n    {}: {a}\n    {}: {b}", one.0, other.0)));
+            }
+        }
+    }
+    said.dedup();
+    said
+}
+
+fn walk(at: &str, a: &Value, b: &Value, tell: &mut dyn FnMut(&str, &Value, &Value)) {
+    match (a, b) {
+        _ if a == b => {}
+        (Value::Object(one), Value::Object(other)) => {
+            for key in one.keys().chain(other.keys().filter(|key| !one.contains_key(*key))) {
+                let [a, b] = [one, other].map(|map| map.get(key).unwrap_or(&Value::Null));
+                walk(&format!("{at}/{key}"), a, b, tell);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            for (index, (a, b)) in one.iter().zip(other).enumerate() {
+                walk(&format!("{at}/{index}"), a, b, tell);
+            }
+        }
+        _ => tell(at, a, b),
+    }
+}
+
+fn answer(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String)) {
+    let wanted = &request.answer;
+    let answer = match &exchange.answer {
+        Err(why) => return complain(why.clone()),
+        Ok(answer) => answer,
+    };
+    let body = String::from_utf8_lossy(&answer.body);
+    if let Some(status) = wanted.status.filter(|status| *status != answer.status) {
+        complain(format!("status {} instead of {status}: {body}", answer.status));
+    }
+    if let Some(wanted) = wanted.body.as_ref().filter(|wanted| **wanted != body) {
+        complain(format!("body `{body}` instead of `{wanted}`"));
+    }
+    if answer.broken != wanted.broken {
+        complain(format!("the body is {}", if answer.broken { "broken" } else { "whole" }));
+    }
+    for (name, values) in &wanted.headers {
+        header("the answer", name, values, &answer.headers, complain);
+    }
+    let took = u64::try_from(exchange.took.as_millis()).unwrap_or(u64::MAX);
+    if let Some([least, most]) = wanted.took.filter(|[least, most]| took < *least || took > *most) {
+        complain(format!("took {took} ms instead of {least} to {most}"));
+    }
+}
+
+fn header(place: &str, name: &str, wanted: &Texts, headers: &[(String, String)], complain: &mut dyn FnMut(String)) {
+    let values: Vec<&String> = headers.iter().filter(|header| header.0 == name).map(|header| &header.1).collect();
+    // `*` is any value.
+    let fits = |(wanted, value): (&String, &&String)| wanted == "*" || wanted == *value;
+    if values.len() != wanted.0.len() || !wanted.0.iter().zip(&values).all(fits) {
+        complain(format!("{place} has `{name}` {values:?} instead of {:?}", wanted.0));
+    }
+}
+
+fn tries(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String)) {
+    let mut names: Vec<&str> = exchange.tries.iter().map(|seen| seen.upstream.as_str()).collect();
+    match &request.to {
+        None => {}
+        Some(To::Order(wanted)) => {
+            if names != *wanted {
+                complain(format!("went to {names:?} instead of {wanted:?}"));
+            }
+        }
+        Some(To::Any(wanted)) => {
+            names.sort_unstable();
+            let wanted: Vec<&str> = wanted.iter().flat_map(|(name, times)| vec![name.as_str(); *times]).collect();
+            if names != wanted {
+                complain(format!("went to {names:?} instead of {wanted:?}, in any order"));
+            }
+        }
+    }
+    let Seen { method, path, headers, body, gaps } = &request.seen;
+    let Some(last) = exchange.tries.last() else {
+        if method.is_some() || path.is_some() || !headers.is_empty() || body.is_some() {
+            complain("no upstream saw it".to_owned());
+        }
+        return;
+    };
+    for (what, wanted, value) in [("method", method, &last.method), ("path", path, &last.path), ("body", body, &last.body)] {
+        if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != value) {
+            complain(format!("{} saw the {what} `{value}` instead of `{wanted}`", last.upstream));
+        }
+    }
+    for (name, values) in headers {
+        header(&last.upstream, name, values, &last.headers, complain);
+    }
+    for (index, [least, most]) in gaps.iter().enumerate() {
+        let pair = exchange.tries.get(index).zip(exchange.tries.get(index + 1));
+        let gap = pair.map(|(before, after)| (after.at - before.at).as_millis());
+        if gap.is_none_or(|gap| gap < u128::from(*least) || gap > u128::from(*most)) {
+            complain(format!("{gap:?} ms before try {} instead of {least} to {most}", index + 2));
+        }
+    }
+}
+
+fn counts(request: &Request, exchanges: &[Exchange], complain: &mut dyn FnMut(String)) {
+    for (label, wanted) in &request.counts {
+        let tally = tally(request, exchanges, label);
+        if tally < wanted.0 || tally > wanted.1 {
+            complain(format!("`{label}` {tally} times instead of {wanted}; {}", outcomes(exchanges)));
+        }
+    }
+    let total = f64::from(count(exchanges.len()));
+    for (label, share) in &request.shares {
+        let tally = f64::from(tally(request, exchanges, label));
+        let room = DEVIATIONS * (total * share * (1.0 - share)).sqrt() + 0.5;
+        if (tally - total * share).abs() > room {
+            complain(format!("`{label}` {tally} times instead of {} ± {room:.0}", total * share));
+        }
+    }
+    let mut ends: Vec<_> = exchanges.iter().map(Exchange::upstream).collect();
+    ends.dedup();
+    if request.sticky && ends.len() > 1 {
+        complain(format!("went to {ends:?} instead of always the same"));
+    }
+}
+
+/// How many exchanges have every word of a label: a status, the last upstream (`-` for none), `slow` or `fast`.
+fn tally(request: &Request, exchanges: &[Exchange], label: &str) -> u32 {
+    let is = |exchange: &Exchange, word: &str| match word {
+        "-" => exchange.tries.is_empty(),
+        "slow" => exchange.took.as_millis() >= u128::from(request.slow),
+        "fast" => exchange.took.as_millis() < u128::from(request.slow),
+        "mirrored" => exchange.tries.len() > 1,
+        _ => match word.parse::<u16>() {
+            Ok(status) => exchange.status() == Some(status),
+            Err(_) => exchange.upstream() == Some(word),
+        },
+    };
+    count(exchanges.iter().filter(|exchange| label.split(' ').all(|word| is(exchange, word))).count())
+}
+
+fn count(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
+}
+
+/// `200 a, 200 b, 503 -`.
+fn outcomes(exchanges: &[Exchange]) -> String {
+    let word = |exchange: &Exchange| {
+        let status = exchange.status().map_or_else(|| "none".to_owned(), |status| status.to_string());
+        format!("{status} {}", exchange.upstream().unwrap_or("-"))
+    };
+    exchanges.iter().take(20).map(word).collect::<Vec<_>>().join(", ")
+}

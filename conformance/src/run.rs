@@ -1,0 +1,138 @@
+//! Sends the requests of a case through one side.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, stream};
+use malha_world::Clock;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::case::{Request, To};
+use crate::client::{Answer, Connection};
+use crate::observe::{Exchange, Observation};
+use crate::side::{Prepared, Side};
+use crate::tokens;
+use crate::upstream::{TAG, Upstreams};
+
+/// No request of a case takes that long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a mirrored request or a late try may take to be seen.
+const LATE: Duration = Duration::from_secs(2);
+/// How long to look for tries that should not be there.
+const QUIET: Duration = Duration::from_millis(30);
+
+/// How many cases run at a time: enough to wait for many delays at once, few enough to keep times honest.
+const AT_ONCE: usize = 12;
+
+/// What the requests of all these cases lead to, in their order.
+pub async fn all(side: &(dyn Side + Sync), cases: &[Prepared<'_>]) -> Vec<Result<Observation>> {
+    stream::iter(cases).map(|prepared| run(side, prepared)).buffered(AT_ONCE).collect().await
+}
+
+/// What the requests of a case lead to.
+pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Observation> {
+    let now = i64::try_from(Clock::system().since_epoch().as_secs())?;
+    let mut observation = Vec::new();
+    for (index, request) in prepared.case.requests.iter().enumerate() {
+        let address = side.entrance(&prepared.case.id, request.port);
+        let address = address.with_context(|| format!("nothing listens for port {}", request.port))?;
+        sleep(request.after).await;
+        let mut messages = Vec::new();
+        for number in 0..request.times {
+            messages.push(Message::new(request, format!("{index}.{number}"), prepared, now)?);
+        }
+        let sent = if request.together {
+            let tasks = messages.iter().map(|message| tokio::spawn(alone(address, message.clone()))).collect::<Vec<_>>();
+            let mut sent = Vec::new();
+            for task in tasks {
+                sent.push(task.await?);
+            }
+            sent
+        } else {
+            let mut sent = Vec::new();
+            let mut kept = None;
+            for message in &messages {
+                sent.push(send(address, message, &mut kept).await);
+                if !request.one_connection {
+                    kept = None;
+                }
+            }
+            sent
+        };
+        settle(request, &messages, &prepared.upstreams).await;
+        let exchanges = messages.into_iter().zip(sent).map(|(message, (answer, took))| Exchange {
+            tries: prepared.upstreams.tries(&message.tag),
+            sent: message.headers,
+            answer: answer.map_err(|error| format!("{error:#}")),
+            took,
+        });
+        observation.push(exchanges.collect());
+    }
+    Ok(observation)
+}
+
+/// A request, in the bytes that are sent.
+#[derive(Clone)]
+struct Message {
+    tag: String,
+    headers: Vec<(String, String)>,
+    bytes: Vec<u8>,
+    head_only: bool,
+}
+
+impl Message {
+    fn new(request: &Request, tag: String, prepared: &Prepared<'_>, now: i64) -> Result<Self> {
+        let (method, path) = request.line();
+        let mut headers = vec![("host".to_owned(), request.host.clone()), (TAG.to_owned(), tag.clone())];
+        for (name, values) in &request.headers {
+            headers.extend(values.0.iter().map(|value| (name.to_lowercase(), value.clone())));
+        }
+        if let Some(body) = &request.body {
+            headers.push(("content-length".to_owned(), body.len().to_string()));
+        }
+        let mut text = format!("{method} {path} HTTP/1.1\r\n");
+        for (name, value) in headers.iter().filter(|(name, value)| name != "host" || !value.is_empty()) {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += "\r\n";
+        text += request.body.as_deref().unwrap_or_default();
+        for (name, token) in &prepared.case.tokens {
+            let placeholder = format!("${{token.{name}}}");
+            if text.contains(&placeholder) {
+                text = text.replace(&placeholder, &tokens::sign(token, now)?);
+            }
+        }
+        Ok(Self { tag, headers, bytes: text.into_bytes(), head_only: method == "HEAD" })
+    }
+}
+
+type Sent = (Result<Answer>, Duration);
+
+async fn alone(address: std::net::SocketAddr, message: Message) -> Sent {
+    send(address, &message, &mut None).await
+}
+
+async fn send(address: std::net::SocketAddr, message: &Message, kept: &mut Option<Connection>) -> Sent {
+    let begin = Instant::now();
+    let exchange = async {
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => Connection::open(address).await?,
+        };
+        let answer = connection.send(&message.bytes, message.head_only).await?;
+        *kept = Some(connection);
+        Ok(answer)
+    };
+    let answer = timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {PATIENCE:?}")));
+    (answer, begin.elapsed())
+}
+
+/// Waits until what the case expects was seen, and then a moment for what it does not.
+async fn settle(request: &Request, messages: &[Message], upstreams: &Upstreams) {
+    let wanted = request.to.as_ref().map_or(0, To::tries);
+    let begin = Instant::now();
+    while begin.elapsed() < LATE && messages.iter().any(|message| upstreams.tries(&message.tag).len() < wanted) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    sleep(QUIET).await;
+}
