@@ -8,12 +8,17 @@
 
 #![forbid(unsafe_code)]
 
+mod balance;
 mod cluster;
 mod condition;
 mod cors;
 mod fault;
 mod headers;
 mod host;
+mod inline;
+mod limits;
+mod outcome;
+mod outlier;
 mod path;
 mod redirect;
 mod request;
@@ -21,30 +26,35 @@ mod retry;
 mod rewrite;
 mod route;
 mod snapshot;
+mod state;
 mod table;
 mod text;
 mod traffic;
 mod workload;
 
+pub use balance::Hashed;
 pub use cluster::{Cluster, Endpoint, Host, Resident, Upstream};
-pub use condition::{ClaimMatch, Condition, HeaderMatch, PathMatch, QueryMatch};
+pub use condition::{ClaimMatch, Condition, Field, HeaderMatch, PathMatch, QueryMatch, parameter};
 pub use cors::Cors;
 pub use fault::{Abort, Fault, Share};
 pub use headers::HeaderChanges;
 pub use host::{HostPattern, HostTable, strip_port};
+pub use limits::{Admission, Moment, Overflow, RetryLimit, Ticket, Waiting};
+pub use outcome::Outcome;
 pub use path::normalize;
 pub use redirect::{Redirect, RedirectPath, RedirectPort};
 pub use request::Head;
-pub use retry::{RetryOn, RetryPolicy};
+pub use retry::{Next, RetryOn, RetryPolicy, Stop, Tries};
 pub use rewrite::{PathRewrite, Rewrite};
 pub use route::{Action, Answer, Destination, Forward, Mirror, Route, choose_weighted};
 pub use snapshot::{
     ClientCertificates, Hosts, Listener, ListenerKind, Outbound, Snapshot, TlsOptions, TlsServer, TlsVersion,
     Transport, UnknownHosts, VirtualHost,
 };
+pub use state::{ClusterState, Pick, ProxyState};
 pub use table::RouteTable;
 pub use text::{Pattern, TextMatch};
 pub use traffic::{
-    Balancer, Certificate, ClientTls, HashKey, Limits, Outlier, Protocol, Ring, TlsClient, TrafficPolicy,
+    Balancer, Certificate, ClientTls, HashKey, Limits, Outlier, Protocol, RetryBudget, Ring, TlsClient, TrafficPolicy,
 };
 pub use workload::{Labels, Workload};

@@ -80,7 +80,7 @@ pub enum Ring {
 }
 
 /// Connection pools and circuit breakers. Istio's default is no limit at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Connections to all hosts of the cluster (`max_connections`).
     pub connections: u32,
@@ -90,12 +90,29 @@ pub struct Limits {
     pub requests: u32,
     /// Retries in flight (`max_retries`).
     pub retries: u32,
+    /// Retries in flight as a share of all that is: takes the place of `retries` (Istio, `retryBudget`).
+    pub retry_budget: Option<RetryBudget>,
     /// Requests after which a connection is closed; 0: none.
     pub requests_per_connection: u32,
     /// Time for a connection to come about.
     pub connect_timeout: Duration,
-    /// Time after which an idle connection is closed.
+    /// Time after which an idle connection is closed; `None` is Envoy's hour, zero is never.
     pub idle_timeout: Option<Duration>,
+}
+
+/// Envoy's `RetryBudget`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryBudget {
+    /// Of the requests in flight and waiting, in percent.
+    pub percent: f64,
+    /// So many are always allowed.
+    pub minimum: u32,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { percent: 20.0, minimum: 3 }
+    }
 }
 
 impl Default for Limits {
@@ -105,6 +122,7 @@ impl Default for Limits {
             pending: u32::MAX,
             requests: u32::MAX,
             retries: u32::MAX,
+            retry_budget: None,
             requests_per_connection: 0,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: None,
@@ -119,14 +137,17 @@ pub struct Outlier {
     pub consecutive_5xx: u32,
     /// 502, 503, 504 and failures in a row after which a host is ejected; 0: never.
     pub consecutive_gateway: u32,
-    /// Failures of the connection itself in a row after which a host is ejected, told apart from answers
-    /// (`split_external_local_origin_errors`); `None`: they count as gateway errors.
+    /// Failures of the connection and timeouts in a row after which a host is ejected (0: never), told apart from answers
+    /// (`split_external_local_origin_errors`). `None`: they count as answers, 503 and 504. With the split and no number,
+    /// Envoy's number is 5.
     pub consecutive_local: Option<u32>,
+    /// Statuses that count as errors, and no other does (Istio, `outlierDetectionHttpErrorCodes`); none: 5xx.
+    pub error_codes: Vec<u16>,
     /// Time between two looks at who may come back.
     pub interval: Duration,
     /// An ejection lasts as many times this as the host was ejected.
     pub base_ejection: Duration,
-    /// Share of the hosts that may be ejected, in percent. One always may, but see Envoy's rounding.
+    /// Share of the hosts that may be ejected, in percent. Strict: of nine hosts, 10 % is none.
     pub max_ejection_percent: u32,
     /// Below this share of healthy hosts, in percent, ejections are disregarded (`healthy_panic_threshold`).
     pub min_health_percent: u32,
@@ -138,6 +159,7 @@ impl Default for Outlier {
             consecutive_5xx: 5,
             consecutive_gateway: 0,
             consecutive_local: None,
+            error_codes: Vec::new(),
             interval: Duration::from_secs(10),
             base_ejection: Duration::from_secs(30),
             max_ejection_percent: 10,
