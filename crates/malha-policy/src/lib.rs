@@ -15,6 +15,6 @@ pub mod rbac;
 mod request;
 
 pub use identity::Identity;
-pub use inbound::InboundPolicy;
+pub use inbound::{Allowed, Decision, Denied, InboundPolicy, Told};
 pub use peer::{MtlsMode, PeerModes, PeerPolicy, accepts, effective};
 pub use request::RequestView;

@@ -1,6 +1,10 @@
 //! What a `RequestAuthentication` says (Istio, `security/v1/request_authentication.proto`).
 
+use std::sync::Arc;
+
 use http::HeaderName;
+
+use super::jwks::Jwks;
 
 /// A header that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +24,28 @@ pub struct ClaimToHeader {
     pub claim: String,
 }
 
-/// One of the `jwtRules`: whose tokens are taken, from where, and what becomes of them. `K` is where its keys come from.
+/// The keys of an issuer. Who fetches them from a `jwksUri` makes new rules when they change.
 #[derive(Clone, Debug)]
-pub struct JwtRule<K> {
+pub enum Keys {
+    /// They are there.
+    Ready(Arc<Jwks>),
+    /// They could not be fetched, or what was fetched is no JWKS. Istio then takes a key that nobody can sign with, which
+    /// fits any token (`pilot/pkg/model/jwks_resolver.go`, `PublicOnlyJwks`): `Jwt verification fails`.
+    Missing,
+    /// What `jwks` says is of no use: `Jwks doesn't have any valid public key`. Envoy refuses the whole configuration,
+    /// so that Istio would go on with the one before; here the tokens of this issuer are refused.
+    Unusable,
+}
+
+/// One of the `jwtRules`: whose tokens are taken, from where, and what becomes of them.
+#[derive(Clone, Debug)]
+pub struct JwtRule {
     /// `iss` of its tokens. Empty: any.
     pub issuer: String,
     /// One of them has to be among `aud`. Empty: any.
     pub audiences: Vec<String>,
     /// The keys that sign its tokens.
-    pub keys: K,
+    pub keys: Keys,
     /// Headers that may hold a token. With no location at all: `Authorization: Bearer` and the parameter `access_token`.
     pub from_headers: Vec<HeaderLocation>,
     /// Query parameters that may hold a token.
