@@ -15,6 +15,12 @@ pub(crate) const LABEL: Rule = Rule {
     words: "at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends",
 };
 
+/// `IsDNS1123Label` of Istio (`pkg/config/labels`): Kubernetes' with capitals.
+pub(crate) const MESH_LABEL: Rule = Rule {
+    holds: |name| is_label(&name.to_ascii_lowercase()),
+    words: "at most 63 letters, digits and `-`, with a letter or digit at both ends",
+};
+
 /// `IsDNS1123Subdomain`
 pub(crate) const SUBDOMAIN: Rule = Rule {
     holds: |name| name.len() <= 253 && name.split('.').all(is_part),

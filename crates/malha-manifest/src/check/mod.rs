@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 
 use crate::decode::{Subject, did_you_mean};
 use crate::diagnostic::Diagnostic;
+use crate::istio::MeshConfig;
 use crate::kind::Kind;
 use crate::names::{self, Rule};
 use crate::node::{Document, Node, Value};
@@ -47,16 +48,24 @@ pub(crate) fn check_object(object: &Object, document: &Document, subject: Subjec
         Object::RuntimeClass(class) => checker.name("handler", &class.handler, names::LABEL),
         Object::Gateway(gateway) => istio::gateway(&mut checker, gateway),
         Object::VirtualService(service) => istio::virtual_service(&mut checker, service),
-        // Their rules are not written down yet.
-        Object::DestinationRule(_)
-        | Object::ServiceEntry(_)
-        | Object::Sidecar(_)
-        | Object::PeerAuthentication(_)
-        | Object::RequestAuthentication(_)
-        | Object::AuthorizationPolicy(_)
-        | Object::Namespace(_)
-        | Object::ServiceAccount(_) => {}
+        Object::DestinationRule(rule) => istio::destination_rule(&mut checker, rule),
+        Object::ServiceEntry(entry) => istio::service_entry(&mut checker, entry),
+        Object::Sidecar(sidecar) => istio::sidecar(&mut checker, sidecar),
+        Object::PeerAuthentication(policy) => istio::peer_authentication(&mut checker, policy),
+        Object::RequestAuthentication(policy) => istio::request_authentication(&mut checker, policy),
+        Object::AuthorizationPolicy(policy) => istio::authorization_policy(&mut checker, policy),
+        Object::Namespace(_) | Object::ServiceAccount(_) => {}
     }
+    checker.diagnostics
+}
+
+/// Checks what `MeshConfig` shares with routes.
+pub(crate) fn check_mesh_config(config: &MeshConfig, document: &Document, subject: Subject<'_>) -> Vec<Diagnostic> {
+    let mut checker = Checker::new(document, subject);
+    if let Some(retries) = &config.default_http_retry_policy {
+        istio::retries(&mut checker, &FieldPath::parse("defaultHttpRetryPolicy"), retries);
+    }
+    checker.name("rootNamespace", &config.root_namespace, names::LABEL);
     checker.diagnostics
 }
 
@@ -127,6 +136,24 @@ impl<'a> Checker<'a> {
         let path = path.into();
         let place = self.document.at(&path);
         self.push(Diagnostic::error(format!("{}: {}", self.subject.field(&path), message.as_ref())), &path, place)
+    }
+
+    /// Says something about the value at `path` that does no harm to the rest.
+    fn warning(&mut self, path: impl Into<FieldPath>, message: impl AsRef<str>) -> Found<'_> {
+        let path = path.into();
+        let place = self.document.at(&path);
+        self.push(Diagnostic::warning(format!("{}: {}", self.subject.field(&path), message.as_ref())), &path, place)
+    }
+
+    /// Whether the field is written, with whatever value.
+    fn is_set(&self, path: &FieldPath) -> bool {
+        self.document.get(path).is_some_and(|node| node.value != Value::Null)
+    }
+
+    /// The object's namespace.
+    fn namespace(&self) -> String {
+        let written = self.document.get("metadata.namespace").and_then(Node::as_str).unwrap_or_default();
+        if written.is_empty() { "default" } else { written }.to_owned()
     }
 
     /// Complains about the field's name at `path`.

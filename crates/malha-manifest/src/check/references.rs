@@ -1,6 +1,8 @@
-//! Names of one object in another that lead nowhere.
+//! Names of one object in another that lead nowhere. Those of Istio's policies are in `mesh`.
 //!
 //! Warnings, not errors: a cluster takes the objects in any order, and what is missing may come later.
+
+mod mesh;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,10 @@ use crate::istio::{Destination, VirtualService};
 use crate::object::{LoadedObject, Object};
 use crate::path::FieldPath;
 
-/// Says which gateways, Services, keys and namespaces are named and not there.
+/// Namespaces that every cluster with Istio has.
+const GIVEN_NAMESPACES: [&str; 5] = ["default", "istio-system", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Says which gateways, Services, subsets, pods, keys and namespaces are named and not there.
 pub fn check_references(objects: &[LoadedObject]) -> Vec<Diagnostic> {
     let mut references = References { objects, diagnostics: Vec::new() };
     for object in objects {
@@ -21,6 +26,12 @@ pub fn check_references(objects: &[LoadedObject]) -> Vec<Diagnostic> {
         match &object.object {
             Object::VirtualService(service) => references.virtual_service(object, service),
             Object::Service(service) => references.service(object, service),
+            Object::Gateway(gateway) => references.gateway(object, gateway),
+            Object::DestinationRule(rule) => references.destination_rule(object, rule),
+            Object::Sidecar(sidecar) => references.sidecar(object, sidecar),
+            Object::PeerAuthentication(policy) => references.selector(object, policy.selector.as_ref()),
+            Object::RequestAuthentication(policy) => references.selector(object, policy.selector.as_ref()),
+            Object::AuthorizationPolicy(policy) => references.authorization_policy(object, policy),
             Object::Deployment(deployment) => {
                 if let Some(pod) = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()) {
                     references.pod(object, pod);
@@ -64,10 +75,8 @@ impl<'a> References<'a> {
     }
 
     fn namespace(&mut self, object: &LoadedObject) {
-        // Those that every cluster with Istio has.
-        const GIVEN: [&str; 5] = ["default", "istio-system", "kube-system", "kube-public", "kube-node-lease"];
         let Some(namespace) = object.id.namespace.as_deref() else { return };
-        if !GIVEN.contains(&namespace) && self.of_kind("Namespace").all(|other| other.id.name != namespace) {
+        if !GIVEN_NAMESPACES.contains(&namespace) && self.of_kind("Namespace").all(|other| other.id.name != namespace) {
             let message = format!("namespace `{namespace}` is not among the manifests");
             let help =
                 "a cluster refuses objects of a namespace that does not exist; add a Namespace object".to_owned();
@@ -103,6 +112,14 @@ impl<'a> References<'a> {
             for (index, one) in route.route.iter().enumerate() {
                 self.destination(object, &own, &path.field("route").item(index).field("destination"), &one.destination);
             }
+            if let Some(delegate) = &route.delegate {
+                let namespace = delegate.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or(&own);
+                if self.find("VirtualService", namespace, &delegate.name).is_none() {
+                    let message = format!("there is no VirtualService `{}`", delegate.name);
+                    let help = self.similar("VirtualService", namespace, &delegate.name);
+                    self.warn(object, &path.field("delegate").field("name"), &message, help);
+                }
+            }
             if let Some(mirror) = &route.mirror {
                 self.destination(object, &own, &path.field("mirror"), mirror);
             }
@@ -119,7 +136,13 @@ impl<'a> References<'a> {
 
     fn destination(&mut self, object: &LoadedObject, own: &str, path: &FieldPath, destination: &Destination) {
         let (name, namespace) = service_name(&destination.host, own);
+        if let Some(subset) = destination.subset.as_ref().filter(|subset| !subset.is_empty()) {
+            self.subset(object, own, path, &destination.host, subset);
+        }
         let Some(found) = self.find("Service", namespace, name) else {
+            if self.is_entry(&destination.host) {
+                return;
+            }
             let message = format!("there is no Service `{}`; requests for it are answered with 503", destination.host);
             self.warn(object, &path.field("host"), &message, self.similar("Service", namespace, name));
             return;

@@ -54,7 +54,7 @@ pub struct TrafficPolicy {
     pub port_level_settings: Vec<PortTrafficPolicy>,
     /// Wraps TCP in a tunnel.
     pub tunnel: Option<Tunnel>,
-    /// Begins connections with HAProxy's PROXY header.
+    /// Begins connections with the PROXY header of haproxy.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Retries as a share of requests instead of `maxRetries`.
     pub retry_budget: Option<RetryBudget>,
@@ -426,7 +426,7 @@ pub struct Tunnel {
     pub target_port: u32,
 }
 
-/// HAProxy's PROXY header.
+/// The PROXY header of haproxy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ProxyProtocol {

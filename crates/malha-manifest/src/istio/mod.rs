@@ -10,6 +10,7 @@ mod connection_pool;
 mod destination_rule;
 mod duration;
 mod gateway;
+mod mesh_config;
 mod peer_authentication;
 mod request_authentication;
 mod selector;
@@ -28,6 +29,7 @@ pub use destination_rule::{
 };
 pub use duration::parse_duration;
 pub use gateway::{Gateway, GatewayPort, Server, ServerTls, TlsCertificate, TlsMode, TlsVersion};
+pub use mesh_config::MeshConfig;
 pub use peer_authentication::{MtlsMode, MutualTls, PeerAuthentication};
 pub use request_authentication::{ClaimToHeader, JwtHeader, JwtPresence, JwtRule, RequestAuthentication};
 pub use selector::{PolicySelector, TargetRef, WorkloadSelector};

@@ -9,6 +9,7 @@ use super::{Input, Loaded};
 use crate::check;
 use crate::decode::{self, Decoded, Subject};
 use crate::diagnostic::Diagnostic;
+use crate::istio::MeshConfig;
 use crate::kind::{self, Fate, Kind};
 use crate::node::{Document, Limits, Node, Value, parse_yaml};
 use crate::object::{LoadedObject, Object, ObjectId};
@@ -54,7 +55,9 @@ impl Loader {
         // Objects with errors are missing: names that lead to them are not wrong.
         let references = if self.loaded.has_errors() { Vec::new() } else { check::check_references(objects) };
         let beyond = support::report(objects);
-        self.loaded.diagnostics.extend(references.into_iter().chain(beyond));
+        let mesh = objects.iter().filter_map(mesh_config).flatten();
+        let said: Vec<_> = references.into_iter().chain(beyond).chain(mesh).collect();
+        self.loaded.diagnostics.extend(said);
         self.loaded
     }
 
@@ -97,6 +100,18 @@ impl Loader {
             objects.push(object);
         }
     }
+}
+
+/// What is said about the text in the object, if it is the one that holds `MeshConfig`.
+fn mesh_config(object: &LoadedObject) -> Option<Vec<Diagnostic>> {
+    let Object::ConfigMap(map) = &object.object else { return None };
+    if object.id.name != MeshConfig::NAME || object.id.namespace.as_deref() != Some(MeshConfig::NAMESPACE) {
+        return None;
+    }
+    let text = map.data.as_ref()?.get(MeshConfig::KEY)?;
+    let file = object.origin().map(|place| format!("{}, ", place.file())).unwrap_or_default();
+    let name = format!("{file}data.{} of {}", MeshConfig::KEY, object.id);
+    Some(MeshConfig::parse_as(&name, text).1)
 }
 
 enum Read {

@@ -1,11 +1,11 @@
-//! Rules of Istio's kinds.
-//!
-//! Source: `pkg/config/validation` of istio/istio, and the schemas that it ships (durations of at least 1 ms).
+//! Rules of `Gateway` and `VirtualService` (`ValidateGateway`, `ValidateVirtualService`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::RangeInclusive;
 
-use super::Checker;
+use super::common::{PROTOCOLS, at_least_1ms, export_to};
+use crate::check::Checker;
+use crate::decode::did_you_mean;
 use crate::istio::{
     CorsPolicy, Destination, Fault, Gateway, Headers, HttpMatch, HttpRedirect, HttpRoute, Percent, RedirectPort,
     Retries, RouteDestination, Server, StringMatch, TlsMode, VirtualService,
@@ -13,11 +13,64 @@ use crate::istio::{
 use crate::names;
 use crate::path::FieldPath;
 
-/// Protocols of a gateway's port, as Istio parses them: without regard to case (`pkg/config/protocol`).
-const PROTOCOLS: &[&str] =
-    &["HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "MONGO", "REDIS", "MYSQL", "TCP", "TLS", "UDP"];
+/// Conditions of a retry: Envoy's, then gRPC's (`supportedRetryOnPolicies`).
+const RETRY_ON: &[&str] = &[
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "retriable-4xx",
+    "refused-stream",
+    "retriable-status-codes",
+    "retriable-headers",
+    "envoy-ratelimited",
+    "http3-post-connect-failure",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+];
 
-pub(super) fn gateway(checker: &mut Checker<'_>, gateway: &Gateway) {
+/// Statuses that have a name in Go's `net/http`: others are not retried on.
+const KNOWN_STATUSES: &[RangeInclusive<u16>] = &[
+    100..=103,
+    200..=208,
+    226..=226,
+    300..=305,
+    307..=308,
+    400..=418,
+    421..=426,
+    428..=429,
+    431..=431,
+    451..=451,
+    500..=508,
+    510..=511,
+];
+
+/// Statuses of gRPC (`doc/statuscodes.md` of grpc/grpc).
+const GRPC_STATUSES: &[&str] = &[
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+pub(in crate::check) fn gateway(checker: &mut Checker<'_>, gateway: &Gateway) {
     checker.labels(&FieldPath::parse("spec.selector"), Some(&gateway.selector));
     if gateway.servers.is_empty() {
         checker.error("spec.servers", "a gateway needs at least one server");
@@ -40,6 +93,9 @@ fn server(checker: &mut Checker<'_>, path: &FieldPath, server: &Server) {
     let port = path.field("port");
     checker.port(port.field("number"), server.port.number.into());
     checker.required(port.field("name"), &server.port.name);
+    if server.port.target_port.is_some_and(|port| port > 0) {
+        checker.error(port.field("targetPort"), "targetPort has no impact on Gateways").help("leave it out");
+    }
     if checker.required(port.field("protocol"), &server.port.protocol) {
         checker.word(port.field("protocol"), &server.port.protocol.to_uppercase(), PROTOCOLS);
     }
@@ -90,7 +146,7 @@ fn server(checker: &mut Checker<'_>, path: &FieldPath, server: &Server) {
     }
 }
 
-pub(super) fn virtual_service(checker: &mut Checker<'_>, service: &VirtualService) {
+pub(in crate::check) fn virtual_service(checker: &mut Checker<'_>, service: &VirtualService) {
     let root = FieldPath::parse("spec");
     // Without hosts it is a part of another one, which delegates to it.
     let delegate = service.hosts.is_empty();
@@ -114,6 +170,21 @@ pub(super) fn virtual_service(checker: &mut Checker<'_>, service: &VirtualServic
         }
     }
     gateways(checker, &root.field("gateways"), &service.gateways);
+    if delegate {
+        for (field, set) in [
+            ("gateways", !service.gateways.is_empty()),
+            ("tls", !service.tls.is_empty()),
+            ("tcp", !service.tcp.is_empty()),
+        ] {
+            if set {
+                checker.error_at_key(
+                    root.field(field),
+                    format!("delegate virtual service must have no {field} specified"),
+                );
+            }
+        }
+    }
+    export_to(checker, &service.export_to, false);
     if service.http.is_empty() && service.tls.is_empty() && service.tcp.is_empty() {
         checker.error("spec", "http, tcp or tls must be provided in virtual service");
     }
@@ -176,6 +247,14 @@ fn http_route(checker: &mut Checker<'_>, path: &FieldPath, route: &HttpRoute, de
         let place = path.field("rewrite");
         if rewrite.uri.is_some() && rewrite.uri_regex_rewrite.is_some() {
             checker.error(&place, "rewrite may only contain one of URI or UriRegexRewrite");
+        }
+        if let Some(regex) = &rewrite.uri_regex_rewrite {
+            let place = place.field("uriRegexRewrite");
+            checker.required(place.field("match"), &regex.r#match);
+            checker.required(place.field("rewrite"), &regex.rewrite);
+            if regex.r#match.len() > 1024 {
+                checker.error(place.field("match"), "regex is too large, max length allowed is 1024");
+            }
         }
         if rewrite.uri.is_none() && rewrite.uri_regex_rewrite.is_none() && rewrite.authority.is_none() {
             checker.error(&place, "rewrite must specify at least one of URI, UriRegexRewrite, or authority");
@@ -347,7 +426,8 @@ fn redirect(checker: &mut Checker<'_>, path: &FieldPath, redirect: &HttpRedirect
     }
 }
 
-fn retries(checker: &mut Checker<'_>, path: &FieldPath, retries: &Retries) {
+/// `validateHTTPRetry`
+pub(in crate::check) fn retries(checker: &mut Checker<'_>, path: &FieldPath, retries: &Retries) {
     if retries.attempts < 0 {
         checker.error(path.field("attempts"), "attempts cannot be negative");
     }
@@ -359,6 +439,15 @@ fn retries(checker: &mut Checker<'_>, path: &FieldPath, retries: &Retries) {
         checker
             .error(path, "http retry policy configured when attempts are set to 0 (disabled)")
             .help("write `attempts`, or leave the rest out");
+    }
+    for condition in retries.retry_on.iter().filter(|text| !text.is_empty()).flat_map(|text| text.split(',')) {
+        let status =
+            condition.parse::<u16>().is_ok_and(|status| KNOWN_STATUSES.iter().any(|known| known.contains(&status)));
+        if !status && !RETRY_ON.contains(&condition) {
+            checker.error(path.field("retryOn"), format!("\"{condition}\" is not a valid retryOn policy")).help(
+                "conditions and statuses stand between commas without spaces; the conditions are Envoy's and gRPC's",
+            );
+        }
     }
     at_least_1ms(checker, &path.field("perTryTimeout"), retries.per_try_timeout);
     at_least_1ms(checker, &path.field("backoff"), retries.backoff);
@@ -373,6 +462,11 @@ fn fault(checker: &mut Checker<'_>, path: &FieldPath, fault: &Fault) {
         let kinds = [abort.http_status.is_some(), abort.grpc_status.is_some(), abort.http2_error.is_some()];
         if kinds.iter().filter(|there| **there).count() != 1 {
             checker.error(&path, "must say one status").help("one of `httpStatus`, `grpcStatus`");
+        }
+        if let Some(status) = abort.grpc_status.as_ref().filter(|status| !GRPC_STATUSES.contains(&status.as_str())) {
+            checker
+                .error(path.field("grpcStatus"), format!("gRPC status \"{status}\" is not supported"))
+                .help(did_you_mean(status, GRPC_STATUSES));
         }
         if let Some(status) = abort.http_status.filter(|status| !(200..=600).contains(status)) {
             checker
@@ -455,11 +549,5 @@ fn percent(checker: &mut Checker<'_>, path: &FieldPath, percent: Option<Percent>
         && !(0.0..=100.0).contains(&value)
     {
         checker.error(path.field("value"), format!("{value} is not a percentage")).help("allowed: 0 to 100");
-    }
-}
-
-fn at_least_1ms(checker: &mut Checker<'_>, path: &FieldPath, duration: Option<Duration>) {
-    if duration.is_some_and(|duration| duration < Duration::from_millis(1)) {
-        checker.error(path, "must be a valid duration greater than 1ms");
     }
 }
