@@ -297,6 +297,8 @@ pub struct Answer {
     pub headers: BTreeMap<String, Texts>,
     /// How long it takes, in milliseconds: at least, at most.
     pub took: Option<[u64; 2]>,
+    /// The response flags in the access log, as `URX,UF`; `-` for none.
+    pub flags: Option<String>,
     /// The answer does not end as its head promised.
     pub broken: bool,
 }
@@ -311,6 +313,7 @@ impl<'de> Deserialize<'de> for Answer {
             #[serde(default)]
             headers: BTreeMap<String, Texts>,
             took: Option<[u64; 2]>,
+            flags: Option<String>,
             #[serde(default)]
             broken: bool,
         }
@@ -319,9 +322,9 @@ impl<'de> Deserialize<'de> for Answer {
                 Ok(Self { status: Some(serde_json::from_value(status.into()).map_err(de::Error::custom)?), ..Self::default() })
             }
             other => {
-                let Whole { status, body, headers, took, broken } =
+                let Whole { status, body, headers, took, flags, broken } =
                     serde_json::from_value(other).map_err(de::Error::custom)?;
-                Ok(Self { status, body, headers, took, broken })
+                Ok(Self { status, body, headers, took, flags, broken })
             }
         }
     }

@@ -86,6 +86,9 @@ fn answer(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(Strin
     if let Some(wanted) = wanted.body.as_ref().filter(|wanted| **wanted != body) {
         complain(format!("body `{body}` instead of `{wanted}`"));
     }
+    if let Some(wanted) = wanted.flags.as_ref().filter(|wanted| **wanted != exchange.flags) {
+        complain(format!("flags `{}` instead of `{wanted}`", exchange.flags));
+    }
     if answer.broken != wanted.broken {
         complain(format!("the body is {}", if answer.broken { "broken" } else { "whole" }));
     }

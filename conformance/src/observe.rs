@@ -12,6 +12,10 @@ use crate::upstream::Try;
 /// One request, and what came of it.
 #[derive(Clone, Debug)]
 pub struct Exchange {
+    /// What the request was tagged with.
+    pub tag: String,
+    /// The response flags in the access log.
+    pub flags: String,
     /// The headers that were sent.
     pub sent: Vec<(String, String)>,
     /// The answer, or why there is none.
@@ -62,7 +66,7 @@ impl Exchange {
             })
         });
         let tries = tries.collect::<Vec<_>>();
-        json!({"answer": answer, "tries": tries})
+        json!({"answer": answer, "flags": self.flags, "tries": tries})
     }
 }
 

@@ -18,6 +18,8 @@ use crate::upstream::{TAG, Upstreams};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a mirrored request or a late try may take to be seen.
 const LATE: Duration = Duration::from_secs(2);
+/// How long an access log may lag behind.
+const LOGGED: Duration = Duration::from_millis(300);
 /// How long to look for tries that should not be there.
 const QUIET: Duration = Duration::from_millis(30);
 
@@ -26,7 +28,27 @@ const AT_ONCE: usize = 12;
 
 /// What the requests of all these cases lead to, in their order.
 pub async fn all(side: &(dyn Side + Sync), cases: &[Prepared<'_>]) -> Vec<Result<Observation>> {
-    stream::iter(cases).map(|prepared| run(side, prepared)).buffered(AT_ONCE).collect().await
+    let mut all: Vec<Result<Observation>> =
+        stream::iter(cases).map(|prepared| run(side, prepared)).buffered(AT_ONCE).collect().await;
+    sleep(LOGGED).await;
+    for (prepared, observation) in cases.iter().zip(&mut all) {
+        if let Ok(observed) = observation
+            && let Err(error) = flag(side, prepared, observed)
+        {
+            *observation = Err(error);
+        }
+    }
+    all
+}
+
+/// What the access log says of each request.
+fn flag(side: &(dyn Side + Sync), prepared: &Prepared<'_>, observation: &mut Observation) -> Result<()> {
+    let flags = side.flags()?;
+    for exchange in observation.iter_mut().flatten() {
+        let key = (prepared.case.id.clone(), exchange.tag.clone());
+        exchange.flags = flags.get(&key).cloned().unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// What the requests of a case lead to.
@@ -62,6 +84,8 @@ pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Ob
         settle(request, &messages, &prepared.upstreams).await;
         let exchanges = messages.into_iter().zip(sent).map(|(message, (answer, took))| Exchange {
             tries: prepared.upstreams.tries(&message.tag),
+            tag: message.tag,
+            flags: String::new(),
             sent: message.headers,
             answer: answer.map_err(|error| format!("{error:#}")),
             took,
@@ -96,6 +120,8 @@ impl Message {
         }
         text += "\r\n";
         text += request.body.as_deref().unwrap_or_default();
+        // Larger than any proxy takes (Envoy: 60 KiB).
+        text = text.replace("${big}", &"y".repeat(70_000));
         for (name, token) in &prepared.case.tokens {
             let placeholder = format!("${{token.{name}}}");
             if text.contains(&placeholder) {

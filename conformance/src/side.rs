@@ -14,6 +14,9 @@ use crate::upstream::Upstreams;
 pub trait Side {
     /// Where the requests of a case go in that are for a port of its manifests.
     fn entrance(&self, case: &str, port: u16) -> Option<SocketAddr>;
+
+    /// The response flags that its access log has so far, by case and by the request's tag.
+    fn flags(&self) -> Result<BTreeMap<(String, String), String>>;
 }
 
 /// A case with its own upstreams, which listen, and the objects that say where.

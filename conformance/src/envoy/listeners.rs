@@ -1,16 +1,19 @@
 //! A listener for a port: its connection manager, filters and virtual hosts
 //! (Istio: `core/listener_builder.go`, `core/gateway.go`, `core/httproute.go`).
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::objects::{Objects, list, qualified, text};
 use super::{authorization, name, routes, tokens};
 use crate::case::Vantage;
+use crate::upstream::TAG;
 
 const TYPE: &str = "type.googleapis.com/envoy.extensions.filters";
 
-pub(super) fn listener(objects: &Objects<'_>, port: u16) -> Result<Value> {
+pub(super) fn listener(objects: &Objects<'_>, port: u16, log: &Path) -> Result<Value> {
     let gateway = objects.vantage() == Vantage::Gateway;
     let virtual_hosts = if gateway { gateway_hosts(objects, port)? } else { sidecar_hosts(objects, port)? };
     let mut filters = Vec::new();
@@ -36,6 +39,7 @@ pub(super) fn listener(objects: &Objects<'_>, port: u16) -> Result<Value> {
             "max_direct_response_body_size_bytes": 1_048_576,
         },
         "http_filters": filters,
+        "access_log": [access_log(objects, log)],
     });
     if gateway {
         manager["server_name"] = "istio-envoy".into();
@@ -47,6 +51,16 @@ pub(super) fn listener(objects: &Objects<'_>, port: u16) -> Result<Value> {
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
         "filter_chains": [{"filters": [filter]}],
     }))
+}
+
+/// A line for each request: case, tag, response flags.
+fn access_log(objects: &Objects<'_>, log: &Path) -> Value {
+    let line = format!("{}\t%REQ({TAG})%\t%RESPONSE_FLAGS%\n", objects.id());
+    json!({"name": "envoy.access_loggers.file", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        "path": log,
+        "log_format": {"text_format_source": {"inline_string": line}},
+    }})
 }
 
 fn virtual_host(host: &str, routes: Vec<Value>) -> Value {

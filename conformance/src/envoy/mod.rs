@@ -29,6 +29,9 @@ use objects::Objects;
 /// What the cases were measured with, and what `.ci/run` installs.
 pub const VERSION: &str = "1.40.0";
 
+/// The access log of all listeners.
+const LOG: &str = "access.log";
+
 /// How long Envoy may take to listen. Alone it takes 0.2 s.
 const START: Duration = Duration::from_secs(60);
 
@@ -44,7 +47,7 @@ pub fn find() -> Option<PathBuf> {
 /// An Envoy that runs. It is killed when this is dropped.
 pub struct Envoy {
     _process: Child,
-    _folder: TempDir,
+    folder: TempDir,
     /// By case and port of its manifests.
     listeners: BTreeMap<String, SocketAddr>,
 }
@@ -53,6 +56,15 @@ impl Side for Envoy {
     fn entrance(&self, case: &str, port: u16) -> Option<SocketAddr> {
         self.listeners.get(&name(case, port)).copied()
     }
+
+    fn flags(&self) -> Result<BTreeMap<(String, String), String>> {
+        let text = std::fs::read_to_string(self.folder.path().join(LOG))?;
+        let line = |line: &str| {
+            let mut parts = line.split('\t').map(str::to_owned);
+            Some(((parts.next()?, parts.next()?), parts.next()?))
+        };
+        Ok(text.lines().filter_map(line).collect())
+    }
 }
 
 impl Envoy {
@@ -60,7 +72,7 @@ impl Envoy {
     pub async fn start(program: &Path, cases: &[Prepared<'_>]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let [configuration, log, admin] = ["bootstrap.json", "log", "admin"].map(|name| folder.path().join(name));
-        std::fs::write(&configuration, bootstrap(cases)?.to_string())?;
+        std::fs::write(&configuration, bootstrap(cases, &folder.path().join(LOG))?.to_string())?;
         let mut process = Command::new(program)
             .arg("--config-path")
             .arg(&configuration)
@@ -68,7 +80,7 @@ impl Envoy {
             .arg(&admin)
             .arg("--log-path")
             .arg(&log)
-            .args(["--log-level", "error", "--concurrency", "1", "--use-dynamic-base-id"])
+            .args(["--log-level", "error", "--concurrency", "1", "--use-dynamic-base-id", "--file-flush-interval-msec", "50"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -81,7 +93,7 @@ impl Envoy {
                 return Err(Self::blame(program, cases, &log, status).await);
             }
             if let Some(listeners) = listening(&admin).await {
-                return Ok(Self { _process: process, _folder: folder, listeners });
+                return Ok(Self { _process: process, folder, listeners });
             }
             if begin.elapsed() > START {
                 bail!("Envoy does not listen after {START:?}");
@@ -128,14 +140,14 @@ async fn listening(admin: &Path) -> Option<BTreeMap<String, SocketAddr>> {
     statuses.iter().map(address).collect()
 }
 
-fn bootstrap(cases: &[Prepared<'_>]) -> Result<Value> {
+fn bootstrap(cases: &[Prepared<'_>], log: &Path) -> Result<Value> {
     let mut listeners = Vec::new();
     let mut all = Vec::new();
     for prepared in cases {
         let objects = Objects::new(prepared);
         let mut build = || -> Result<()> {
             for port in objects.ports() {
-                listeners.push(listeners::listener(&objects, port)?);
+                listeners.push(listeners::listener(&objects, port, log)?);
             }
             all.append(&mut clusters::clusters(&objects)?);
             Ok(())

@@ -105,7 +105,7 @@ pub(super) fn known(value: &Value, what: &str, fields: &[&str]) -> Result<()> {
 pub(super) fn duration(value: &Value) -> Result<String> {
     let written = value.as_str().context("a duration is a text")?;
     let seconds = seconds(written).with_context(|| format!("no duration: {written}"))?;
-    Ok(format!("{seconds}s"))
+    Ok(format!("{seconds:.6}s"))
 }
 
 /// `namespace/name` of a name that may stand alone.
