@@ -95,6 +95,7 @@ impl Detector {
 
     /// How a try ended (`DetectorHostMonitorImpl::putResult`, as the router calls it).
     pub(crate) fn report(&self, account: &Arc<Account>, outcome: &Outcome<'_>, now: Moment) {
+        self.tick(now);
         let local = match outcome {
             // Not the host's fault.
             Outcome::Overflow => return,

@@ -34,11 +34,8 @@ impl HashKey {
                 let mut values: Vec<&[u8]> = headers.get_all(name).iter().map(AsRef::as_ref).collect();
                 // The order in which they were sent does not matter.
                 values.sort_unstable();
-                match values.as_slice() {
-                    [] => None,
-                    [only] => Some(xx(only)),
-                    many => Some(xx(&many.concat())),
-                }
+                // Each value's hash is the seed of the next one's.
+                values.iter().fold(None, |seed, value| Some(XxHash64::oneshot(seed.unwrap_or(0), value)))
             }
             Self::Cookie { name, path, ttl, attributes } => {
                 match (cookie(headers, name).filter(|value| !value.is_empty()), ttl, connection) {
