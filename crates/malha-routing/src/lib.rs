@@ -13,6 +13,7 @@ mod cluster;
 mod condition;
 mod cors;
 mod fault;
+pub mod grpc;
 mod headers;
 mod host;
 mod inline;
@@ -28,6 +29,7 @@ mod route;
 mod snapshot;
 mod state;
 mod table;
+mod template;
 mod text;
 mod traffic;
 mod workload;
@@ -35,17 +37,17 @@ mod workload;
 pub use balance::Hashed;
 pub use cluster::{Cluster, Endpoint, Host, Resident, Upstream};
 pub use condition::{ClaimMatch, Condition, Field, HeaderMatch, PathMatch, QueryMatch, parameter};
-pub use cors::Cors;
-pub use fault::{Abort, Fault, Share};
+pub use cors::{Cors, CorsDecision};
+pub use fault::{Abort, Fault, Injection, Share};
 pub use headers::HeaderChanges;
 pub use host::{HostPattern, HostTable, strip_port};
 pub use limits::{Admission, Moment, Overflow, RetryLimit, Ticket, Waiting};
 pub use outcome::Outcome;
 pub use path::normalize;
-pub use redirect::{Redirect, RedirectPath, RedirectPort};
+pub use redirect::{Redirect, RedirectPath, RedirectPort, https_location};
 pub use request::Head;
 pub use retry::{Next, RetryOn, RetryPolicy, Stop, Tries};
-pub use rewrite::{PathRewrite, Rewrite};
+pub use rewrite::{InvalidPath, PathRewrite, Rewrite, Substitution};
 pub use route::{Action, Answer, Destination, Forward, Mirror, Route, choose_weighted};
 pub use snapshot::{
     ClientCertificates, Hosts, Listener, ListenerKind, Outbound, Snapshot, TlsOptions, TlsServer, TlsVersion,
@@ -53,6 +55,7 @@ pub use snapshot::{
 };
 pub use state::{ClusterState, Pick, ProxyState};
 pub use table::RouteTable;
+pub use template::{Exchange, HeaderValueTemplate};
 pub use text::{Pattern, TextMatch};
 pub use traffic::{
     Balancer, Certificate, ClientTls, HashKey, Limits, Outlier, Protocol, RetryBudget, Ring, TlsClient, TrafficPolicy,

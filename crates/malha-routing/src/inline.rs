@@ -1,0 +1,183 @@
+//! Headers that Envoy keeps as one line.
+//!
+//! Envoy's codecs join the lines of these with `,` when they come in, and what is added to one of them goes into its line
+//! (`envoy/http/header_map.h`, the inline headers, and those that its filters register; each one here was tried with Envoy
+//! 1.40). The lines of every other header stay apart: a condition is met if one of them meets it.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Of requests and responses. Sorted.
+const BOTH: [&str; 14] = [
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-envoy-attempt-count",
+    "x-envoy-decorator-operation",
+    "x-forwarded-client-cert",
+    "x-request-id",
+];
+
+/// Of requests. Sorted.
+const REQUEST: [&str; 26] = [
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "expect",
+    "grpc-accept-encoding",
+    "grpc-timeout",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "referer",
+    "te",
+    "user-agent",
+    "x-client-trace-id",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+
+/// Of responses. Sorted.
+const RESPONSE: [&str; 18] = [
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "age",
+    "date",
+    "etag",
+    "expires",
+    "grpc-message",
+    "grpc-status",
+    "last-modified",
+    "location",
+    "server",
+    "vary",
+    "x-envoy-overloaded",
+    "x-envoy-upstream-service-time",
+];
+
+/// Whose headers they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Request,
+    Response,
+}
+
+/// Whether Envoy keeps all values of `name` in one line.
+pub(crate) fn is_inline(side: Side, name: &HeaderName) -> bool {
+    let own: &[&str] = match side {
+        Side::Request => &REQUEST,
+        Side::Response => &RESPONSE,
+    };
+    let name = name.as_str();
+    BOTH.binary_search(&name).is_ok() || own.binary_search(&name).is_ok()
+}
+
+/// Whether one of the values that Envoy sees for `name` fulfils `test`; `None` if there is none. Allocates for several
+/// lines of an inline header only.
+pub(crate) fn any_value(
+    headers: &HeaderMap,
+    side: Side,
+    name: &HeaderName,
+    mut test: impl FnMut(&[u8]) -> bool,
+) -> Option<bool> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    if lines.next().is_none() {
+        return Some(test(first.as_bytes()));
+    }
+    if is_inline(side, name) {
+        return Some(test(&joined(headers, name)));
+    }
+    Some(headers.get_all(name).iter().any(|line| test(line.as_bytes())))
+}
+
+/// The value that Envoy reads where it wants one: the first, or all lines of an inline header.
+pub(crate) fn value<'a>(headers: &'a HeaderMap, side: Side, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    if lines.next().is_some() && is_inline(side, name) {
+        return Some(Cow::Owned(joined(headers, name)));
+    }
+    Some(Cow::Borrowed(first.as_bytes()))
+}
+
+/// Adds a value: to the line that there is of an inline header, else as a line of its own.
+pub(crate) fn add(headers: &mut HeaderMap, side: Side, name: &HeaderName, value: HeaderValue) {
+    if headers.contains_key(name) && is_inline(side, name) {
+        let mut line = joined(headers, name);
+        line.push(b',');
+        line.extend_from_slice(value.as_bytes());
+        // Values and a comma make a value.
+        if let Ok(line) = HeaderValue::from_bytes(&line) {
+            headers.insert(name, line);
+            return;
+        }
+    }
+    headers.append(name, value);
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in headers.get_all(name) {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        out.extend_from_slice(line.as_bytes());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_sorted() {
+        assert!(BOTH.is_sorted() && REQUEST.is_sorted() && RESPONSE.is_sorted());
+    }
+
+    #[test]
+    fn lines_of_an_inline_header_are_one_and_others_stay_apart() {
+        let mut headers = HeaderMap::new();
+        for name in ["accept", "x-a"] {
+            for value in ["1", "2"] {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+        }
+        let sees = |name: &'static str, want: &str| {
+            any_value(&headers, Side::Request, &HeaderName::from_static(name), |value| value == want.as_bytes())
+        };
+        for (name, want, seen) in [
+            ("accept", "1,2", Some(true)),
+            ("accept", "1", Some(false)),
+            ("x-a", "1,2", Some(false)),
+            ("x-a", "2", Some(true)),
+            ("x-b", "", None),
+        ] {
+            assert_eq!(sees(name, want), seen, "{name}: {want}");
+        }
+    }
+}
