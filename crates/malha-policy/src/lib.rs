@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod header;
 mod identity;
 mod inbound;
 pub mod jwt;

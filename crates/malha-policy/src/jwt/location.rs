@@ -1,12 +1,11 @@
 //! Where tokens are (Envoy, `source/extensions/filters/http/jwt_authn/extractor.cc`).
 
-use std::borrow::Cow;
-
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName};
 
 use super::query::Query;
 use super::rule::JwtRule;
+use crate::header;
 
 /// A place that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ pub(crate) fn extract<'l>(locations: &'l [Location], headers: &HeaderMap, path_a
     for location in locations {
         match location {
             Location::Header { name, prefix } => {
-                for value in values(headers, name) {
+                for value in header::values(headers, name) {
                     if let Some(token) = behind(&value, prefix.as_bytes()) {
                         tokens.push(Found { token: token.to_vec(), location });
                     }
@@ -68,18 +67,6 @@ pub(crate) fn extract<'l>(locations: &'l [Location], headers: &HeaderMap, path_a
         }
     }
     tokens
-}
-
-/// The values of a header, line by line; `authorization` is one for Envoy, however many lines it has.
-fn values<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = Cow<'h, [u8]>> {
-    let lines = headers.get_all(name);
-    let joined = if *name == AUTHORIZATION && lines.iter().nth(1).is_some() {
-        Some(lines.iter().map(http::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b','))
-    } else {
-        None
-    };
-    let lines = joined.is_none().then(|| lines.iter().map(|value| Cow::Borrowed(value.as_bytes())));
-    joined.map(Cow::Owned).into_iter().chain(lines.into_iter().flatten())
 }
 
 /// What stands behind `prefix`, wherever that is, from the first character on that a token may have. If there is none,

@@ -1,16 +1,15 @@
 //! The single conditions that rules are made of (Istio, `pilot/pkg/security/authz/model/generator.go`; Envoy,
 //! `source/extensions/filters/common/rbac/matchers.cc`).
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::template::Template;
 use super::text::{Glob, Text};
+use crate::header;
 use crate::jwt::{self, Payload};
 use crate::request::RequestView;
 
@@ -35,7 +34,7 @@ pub(crate) enum Atom {
     Principal(Principal),
     /// Of the whole name in the certificate.
     Namespace(Glob),
-    TrustDomain(Text),
+    TrustDomain(Glob),
     ServiceAccount {
         namespace: String,
         name: String,
@@ -71,29 +70,15 @@ impl Field {
         }
     }
 
-    fn value<'a>(&self, request: &RequestView<'a>) -> Option<Cow<'a, [u8]>> {
-        let text = match self {
-            Self::Method => request.method.as_str(),
-            Self::Authority => request.authority,
-            Self::Path => request.path_and_query,
-            Self::Scheme => request.scheme,
-            Self::Named(name) => return joined(request.headers, name),
-        };
-        Some(Cow::Borrowed(text.as_bytes()))
+    fn any(&self, request: &RequestView<'_>, fits: impl Fn(&[u8]) -> bool) -> bool {
+        match self {
+            Self::Method => fits(request.method.as_str().as_bytes()),
+            Self::Authority => fits(request.authority.as_bytes()),
+            Self::Path => fits(request.path_and_query.as_bytes()),
+            Self::Scheme => fits(request.scheme.as_bytes()),
+            Self::Named(name) => header::values(request.headers, name).any(|value| fits(&value)),
+        }
     }
-}
-
-/// The value of a header; several lines are one with commas.
-fn joined<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, [u8]>> {
-    let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    let first = lines.next()?;
-    let mut all = Cow::Borrowed(first);
-    for line in lines {
-        let all = all.to_mut();
-        all.push(b',');
-        all.extend_from_slice(line);
-    }
-    Some(all)
 }
 
 /// A value of `principals`: of the name in the certificate, without `spiffe://`.
@@ -148,21 +133,19 @@ impl Atom {
     pub(crate) fn holds(&self, judged: &Judged<'_>) -> bool {
         let request = &judged.request;
         match self {
-            Self::Header(field, text) => field.value(request).is_some_and(|value| text.matches(&value)),
-            Self::HeaderPresent(field) => field.value(request).is_some(),
+            Self::Header(field, text) => field.any(request, |value| text.matches(value)),
+            Self::HeaderPresent(field) => field.any(request, |_| true),
             Self::Host(text) => text.matches_ignoring_case(request.authority.as_bytes()),
             Self::Path(text) => text.matches(judged.path().as_bytes()),
             Self::PathTemplate(template) => template.matches(judged.path()),
             Self::DestinationPort(port) => request.destination_port == *port,
-            Self::DestinationIp(block) => contains(block, request.destination_ip),
-            Self::SourceIp(block) => contains(block, request.source_ip),
-            Self::RemoteIp(block) => contains(block, request.remote_ip),
+            Self::DestinationIp(block) => block.contains(&request.destination_ip),
+            Self::SourceIp(block) => block.contains(&request.source_ip),
+            Self::RemoteIp(block) => block.contains(&request.remote_ip),
             Self::Sni(text) => text.matches(request.sni.unwrap_or_default().as_bytes()),
             Self::Principal(principal) => judged.uri().is_some_and(|uri| principal.matches(uri)),
             Self::Namespace(glob) => judged.uri().is_some_and(|uri| glob.matches(uri)),
-            Self::TrustDomain(text) => {
-                request.source.is_some_and(|source| text.matches(source.trust_domain.as_bytes()))
-            }
+            Self::TrustDomain(glob) => request.source.is_some_and(|source| glob.matches(&source.trust_domain)),
             Self::ServiceAccount { namespace, name } => {
                 request.source.is_some_and(|source| source.namespace == *namespace && source.service_account == *name)
             }
@@ -181,9 +164,4 @@ impl Atom {
             Self::Never => false,
         }
     }
-}
-
-/// Whether an address is in a block of its own family.
-fn contains(block: &IpNet, address: IpAddr) -> bool {
-    block.contains(&address)
 }

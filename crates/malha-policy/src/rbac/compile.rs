@@ -239,7 +239,7 @@ fn source_namespace(value: &str) -> Atom {
 }
 
 fn trust_domain(value: &str) -> Atom {
-    Atom::TrustDomain(Text::parse(value))
+    Atom::TrustDomain(Glob::new(value))
 }
 
 /// `ACCOUNT` is one of the policy's namespace, `NAMESPACE/ACCOUNT` any.

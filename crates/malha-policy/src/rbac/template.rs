@@ -35,7 +35,7 @@ impl Template {
                 ("*" | "**", Some(_)) => return Err("`{**}` has to be the last operator of a path template".to_owned()),
                 ("*", None) => segments.push(Segment::Any),
                 ("**", None) => rest = Some(String::new()),
-                (text, _) if !text.bytes().all(is_path_character) => {
+                (text, _) if text.contains('*') || !text.bytes().all(is_path_character) => {
                     return Err(format!("`{text}` cannot stand in a path template"));
                 }
                 (text, Some(rest)) => {
@@ -74,9 +74,9 @@ impl Template {
     }
 }
 
-/// What Envoy takes for a character of a path: those of RFC 3986, appendix A, without `*` and `=`.
+/// A character of a segment (RFC 3986, appendix A).
 fn is_path_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()+,;:@".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@".contains(&byte)
 }
 
 #[cfg(test)]
@@ -110,7 +110,10 @@ mod tests {
             ("/a/{*}/", "/a/b", false),
             ("/a/*/{*}", "/a/x/y", true),
             ("/A/{*}", "/a/b", false),
-            ("/{*}", "/a*b", false),
+            ("/{*}", "/a*b=c;d", true),
+            ("/{*}", "/a|b", false),
+            ("/{**}", "/a|b", false),
+            ("/a=b/{*}", "/a=b/c", true),
         ] {
             assert_eq!(Template::parse(template).map(|template| template.matches(path)), Ok(fits), "{template} {path}");
         }
