@@ -56,6 +56,17 @@ pub(crate) fn check_object(object: &Object, document: &Document, subject: Subjec
         Object::AuthorizationPolicy(policy) => istio::authorization_policy(&mut checker, policy),
         Object::Namespace(_) | Object::ServiceAccount(_) => {}
     }
+    match object {
+        Object::AuthorizationPolicy(policy) => istio::dry_run(&mut checker, Some(policy.action)),
+        Object::Gateway(_)
+        | Object::VirtualService(_)
+        | Object::DestinationRule(_)
+        | Object::ServiceEntry(_)
+        | Object::Sidecar(_)
+        | Object::PeerAuthentication(_)
+        | Object::RequestAuthentication(_) => istio::dry_run(&mut checker, None),
+        _ => {}
+    }
     checker.diagnostics
 }
 
@@ -148,6 +159,11 @@ impl<'a> Checker<'a> {
     /// Whether the field is written, with whatever value.
     fn is_set(&self, path: &FieldPath) -> bool {
         self.document.get(path).is_some_and(|node| node.value != Value::Null)
+    }
+
+    /// The text at `path`, if there is one.
+    fn text(&self, path: &FieldPath) -> Option<String> {
+        self.document.get(path).and_then(Node::as_str).map(str::to_owned)
     }
 
     /// The object's namespace.

@@ -457,3 +457,79 @@ pub struct RetryBudget {
     #[serde(deserialize_with = "duration::optional")]
     pub budget_interval: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Object, parse_manifests};
+
+    fn policy(text: &str) -> TrafficPolicy {
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a}}\n\
+             spec: {{host: posts-service, trafficPolicy: {text}}}\n"
+        );
+        let mut loaded = parse_manifests("a.yml", &text);
+        assert!(!loaded.has_errors(), "{}", loaded.diagnostics[0]);
+        let Object::DestinationRule(rule) = loaded.objects.remove(0).object else { panic!("a DestinationRule") };
+        rule.traffic_policy.expect("a policy")
+    }
+
+    #[test]
+    fn a_balancer_is_one_of_several() {
+        for (text, expected) in [
+            ("{}", None),
+            ("{simple: ROUND_ROBIN}", Some(LoadBalancerPolicy::Simple(SimpleLoadBalancer::RoundRobin))),
+            (
+                "{consistentHash: {httpHeaderName: x-user}}",
+                Some(LoadBalancerPolicy::ConsistentHash(ConsistentHash {
+                    key: Some(HashKey::HttpHeaderName("x-user".to_owned())),
+                    ..ConsistentHash::default()
+                })),
+            ),
+            (
+                "{consistentHash: {useSourceIp: true, maglev: {tableSize: 65537}}}",
+                Some(LoadBalancerPolicy::ConsistentHash(ConsistentHash {
+                    key: Some(HashKey::UseSourceIp(true)),
+                    algorithm: Some(HashAlgorithm::Maglev(Maglev { table_size: Some(65537) })),
+                    minimum_ring_size: 0,
+                })),
+            ),
+        ] {
+            assert_eq!(policy(&format!("{{loadBalancer: {text}}}")).load_balancer.unwrap().policy, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn missing_is_told_from_zero_where_istio_tells_them_apart() {
+        let outlier = |text: &str| policy(&format!("{{outlierDetection: {text}}}")).outlier_detection.unwrap();
+        assert_eq!(outlier("{}").consecutive_5xx_errors, None);
+        assert_eq!(outlier("{consecutive5xxErrors: 0}").consecutive_5xx_errors, Some(0));
+        assert_eq!(outlier("{}").max_ejection_percent, 0);
+        let cookie = |text: &str| {
+            let text = format!("{{loadBalancer: {{consistentHash: {{httpCookie: {text}}}}}}}");
+            match policy(&text).load_balancer.unwrap().policy {
+                Some(LoadBalancerPolicy::ConsistentHash(ConsistentHash {
+                    key: Some(HashKey::HttpCookie(cookie)),
+                    ..
+                })) => cookie,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(cookie("{name: user}").ttl, None);
+        assert_eq!(cookie("{name: user, ttl: 0s}").ttl, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn durations_and_names_with_digits_are_read() {
+        let pool = policy(
+            "{connectionPool: {tcp: {connectTimeout: 30ms}, http: {http1MaxPendingRequests: 1, http2MaxRequests: 2, \
+             http2KeepAlive: {interval: 1s}, h2UpgradePolicy: UPGRADE}}}",
+        )
+        .connection_pool
+        .unwrap();
+        assert_eq!(pool.tcp.unwrap().connect_timeout, Some(Duration::from_millis(30)));
+        let http = pool.http.unwrap();
+        assert_eq!((http.http1_max_pending_requests, http.http2_max_requests), (1, 2));
+        assert_eq!(http.http2_keep_alive.unwrap().interval, Some(Duration::from_secs(1)));
+    }
+}

@@ -5,13 +5,30 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::check::Checker;
-use crate::istio::{PolicySelector, TargetRef, WorkloadSelector};
+use crate::istio::{Action, PolicySelector, TargetRef, WorkloadSelector};
 use crate::names;
 use crate::path::FieldPath;
 
 /// Protocols of ports, as Istio parses them: without regard to case (`pkg/config/protocol`).
 pub(super) const PROTOCOLS: &[&str] =
     &["HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "MONGO", "REDIS", "MYSQL", "TCP", "TLS", "UDP"];
+
+/// `checkDryRunAnnotation`: policies that allow or deny can be tried without effect, and nothing else can.
+pub(in crate::check) fn dry_run(checker: &mut Checker<'_>, action: Option<Action>) {
+    /// What Go's `strconv.ParseBool` takes.
+    const WORDS: &[&str] = &["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"];
+    let path = FieldPath::parse("metadata.annotations").field("istio.io/dry-run");
+    let Some(value) = checker.text(&path) else { return };
+    match action {
+        Some(Action::Allow | Action::Deny) if WORDS.contains(&value.as_str()) => {}
+        Some(Action::Allow | Action::Deny) => {
+            checker.error(&path, format!("`{value}` is neither true nor false"));
+        }
+        _ => checker
+            .error_at_key(&path, "only an AuthorizationPolicy with action ALLOW or DENY can be tried")
+            .help("leave the annotation out"),
+    }
+}
 
 /// `ValidateProtocol`: none at all is allowed.
 pub(super) fn protocol(checker: &mut Checker<'_>, path: &FieldPath, protocol: &str) {

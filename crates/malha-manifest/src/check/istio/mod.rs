@@ -10,6 +10,7 @@ mod service_entry;
 mod sidecar;
 mod traffic;
 
+pub(super) use common::dry_run;
 pub(super) use destination_rule::destination_rule;
 pub(super) use routing::{gateway, retries, virtual_service};
 pub(super) use security::{authorization_policy, peer_authentication, request_authentication};

@@ -388,7 +388,7 @@ fn destination(checker: &mut Checker<'_>, path: &FieldPath, destination: &Destin
         checker.name(path.field("host"), host, names::HOST);
     }
     if let Some(subset) = &destination.subset {
-        checker.name(path.field("subset"), subset, names::LABEL);
+        checker.name(path.field("subset"), subset, names::MESH_LABEL);
     }
     if let Some(port) = destination.port {
         checker.port(path.field("port").field("number"), port.number.into());
