@@ -241,6 +241,9 @@ pub struct Request {
     /// All at once rather than one after the other.
     #[serde(default)]
     pub together: bool,
+    /// The next group does not wait for the answers.
+    #[serde(default)]
+    pub background: bool,
     /// All on one connection, one after the other.
     #[serde(default)]
     pub one_connection: bool,
@@ -318,9 +321,10 @@ impl<'de> Deserialize<'de> for Answer {
             broken: bool,
         }
         match Value::deserialize(deserializer)? {
-            Value::Number(status) => {
-                Ok(Self { status: Some(serde_json::from_value(status.into()).map_err(de::Error::custom)?), ..Self::default() })
-            }
+            Value::Number(status) => Ok(Self {
+                status: Some(serde_json::from_value(status.into()).map_err(de::Error::custom)?),
+                ..Self::default()
+            }),
             other => {
                 let Whole { status, body, headers, took, flags, broken } =
                     serde_json::from_value(other).map_err(de::Error::custom)?;

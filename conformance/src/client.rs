@@ -62,7 +62,8 @@ impl Connection {
         self.buffer.drain(..end + 4);
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status line")?.parse()?;
-        let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+        let header =
+            |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
         Ok(Answer { status, headers: lines.filter_map(header).collect(), ..Answer::default() })
     }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::case::{Case, Request, Seen, Texts, To};
 use crate::observe::{Exchange, Observation};
+use crate::upstream::Try;
 
 /// Two-sided, a normal variable is further away than this with a probability below 10^-6.
 pub const DEVIATIONS: f64 = 4.9;
@@ -47,7 +48,9 @@ pub fn differences(case: &Case, [one, other]: [(&str, &Observation); 2]) -> Vec<
         if request.shares.is_empty() && request.counts.is_empty() && !request.together && !request.sticky {
             for (ours, theirs) in ours.iter().zip(theirs) {
                 let [a, b] = [ours, theirs].map(|exchange| exchange.normal(case, request.to.as_ref()));
-                walk("", &a, &b, &mut |at, a, b| said.push(format!("{place}: {at}\n    {}: {a}\n    {}: {b}", one.0, other.0)));
+                walk("", &a, &b, &mut |at, a, b| {
+                    said.push(format!("{place}: {at}\n    {}: {a}\n    {}: {b}", one.0, other.0))
+                });
             }
         }
     }
@@ -127,6 +130,10 @@ fn tries(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String
             }
         }
     }
+    let ids = |seen: &Try| seen.headers.iter().find(|header| header.0 == "x-request-id").map(|header| header.1.clone());
+    if exchange.tries.windows(2).any(|pair| ids(&pair[0]) != ids(&pair[1])) {
+        complain("its tries have several request ids".to_owned());
+    }
     let Seen { method, path, headers, body, gaps } = &request.seen;
     let Some(last) = exchange.tries.last() else {
         if method.is_some() || path.is_some() || !headers.is_empty() || body.is_some() {
@@ -134,7 +141,9 @@ fn tries(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String
         }
         return;
     };
-    for (what, wanted, value) in [("method", method, &last.method), ("path", path, &last.path), ("body", body, &last.body)] {
+    for (what, wanted, value) in
+        [("method", method, &last.method), ("path", path, &last.path), ("body", body, &last.body)]
+    {
         if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != value) {
             complain(format!("{} saw the {what} `{value}` instead of `{wanted}`", last.upstream));
         }

@@ -109,7 +109,8 @@ impl Mask<'_> {
 
     /// A client on this machine may appear as its loopback address or as any other address of the machine.
     fn addresses(&self, name: &str, value: &str) -> String {
-        let sent = self.sent.iter().filter(|(sent, _)| sent == name).flat_map(|(_, text)| text.split(',').map(str::trim));
+        let sent =
+            self.sent.iter().filter(|(sent, _)| sent == name).flat_map(|(_, text)| text.split(',').map(str::trim));
         let sent: Vec<&str> = sent.collect();
         let masked = value.split(',').map(|part| if sent.contains(&part.trim()) { part } else { "<client>" });
         masked.collect::<Vec<_>>().join(",")

@@ -1,8 +1,10 @@
 //! Sends the requests of a case through one side.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use malha_world::Clock;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,34 +56,28 @@ fn flag(side: &(dyn Side + Sync), prepared: &Prepared<'_>, observation: &mut Obs
 /// What the requests of a case lead to.
 pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Observation> {
     let now = i64::try_from(Clock::system().since_epoch().as_secs())?;
-    let mut observation = Vec::new();
+    let mut groups = Vec::new();
     for (index, request) in prepared.case.requests.iter().enumerate() {
         let address = side.entrance(&prepared.case.id, request.port);
         let address = address.with_context(|| format!("nothing listens for port {}", request.port))?;
         sleep(request.after).await;
-        let mut messages = Vec::new();
-        for number in 0..request.times {
-            messages.push(Message::new(request, format!("{index}.{number}"), prepared, now)?);
+        let messages =
+            (0..request.times).map(|number| Message::new(request, format!("{index}.{number}"), prepared, now));
+        let messages: Vec<Message> = messages.collect::<Result<_>>()?;
+        let mut sending = tokio::spawn(send_all(address, messages.clone(), request.together, request.one_connection));
+        let mut sent = None;
+        if !request.background {
+            sent = Some((&mut sending).await?);
+            settle(request, &messages, &prepared.upstreams).await;
         }
-        let sent = if request.together {
-            let tasks = messages.iter().map(|message| tokio::spawn(alone(address, message.clone()))).collect::<Vec<_>>();
-            let mut sent = Vec::new();
-            for task in tasks {
-                sent.push(task.await?);
-            }
-            sent
-        } else {
-            let mut sent = Vec::new();
-            let mut kept = None;
-            for message in &messages {
-                sent.push(send(address, message, &mut kept).await);
-                if !request.one_connection {
-                    kept = None;
-                }
-            }
-            sent
+        groups.push((messages, sending, sent));
+    }
+    let mut observation = Vec::new();
+    for (messages, sending, sent) in groups {
+        let sent = match sent {
+            Some(sent) => sent,
+            None => sending.await?,
         };
-        settle(request, &messages, &prepared.upstreams).await;
         let exchanges = messages.into_iter().zip(sent).map(|(message, (answer, took))| Exchange {
             tries: prepared.upstreams.tries(&message.tag),
             tag: message.tag,
@@ -93,6 +89,22 @@ pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Ob
         observation.push(exchanges.collect());
     }
     Ok(observation)
+}
+
+async fn send_all(address: SocketAddr, messages: Vec<Message>, together: bool, one_connection: bool) -> Vec<Sent> {
+    if together {
+        let sending = messages.iter().map(|message| async { send(address, message, &mut None).await });
+        return join_all(sending).await;
+    }
+    let mut sent = Vec::new();
+    let mut kept = None;
+    for message in &messages {
+        sent.push(send(address, message, &mut kept).await);
+        if !one_connection {
+            kept = None;
+        }
+    }
+    sent
 }
 
 /// A request, in the bytes that are sent.
@@ -134,11 +146,7 @@ impl Message {
 
 type Sent = (Result<Answer>, Duration);
 
-async fn alone(address: std::net::SocketAddr, message: Message) -> Sent {
-    send(address, &message, &mut None).await
-}
-
-async fn send(address: std::net::SocketAddr, message: &Message, kept: &mut Option<Connection>) -> Sent {
+async fn send(address: SocketAddr, message: &Message, kept: &mut Option<Connection>) -> Sent {
     let begin = Instant::now();
     let exchange = async {
         let mut connection = match kept.take() {
@@ -149,7 +157,8 @@ async fn send(address: std::net::SocketAddr, message: &Message, kept: &mut Optio
         *kept = Some(connection);
         Ok(answer)
     };
-    let answer = timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {PATIENCE:?}")));
+    let answer =
+        timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {PATIENCE:?}")));
     (answer, begin.elapsed())
 }
 

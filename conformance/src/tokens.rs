@@ -19,7 +19,8 @@ pub(crate) fn jwks() -> Result<String> {
     // Uncompressed (SEC 1, 2.3.3): a byte 4, then both coordinates.
     let (x, y) = point.get(1..).context("a point has coordinates")?.split_at(32);
     let [x, y] = [x, y].map(|half| URL_SAFE_NO_PAD.encode(half));
-    Ok(json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "k1", "x": x, "y": y}]}).to_string())
+    Ok(json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "k1", "x": x, "y": y}]})
+        .to_string())
 }
 
 /// The token, signed at `now`, in seconds since 1970.

@@ -78,7 +78,8 @@ impl Upstreams {
                 Script::Answers(replies) => {
                     let listener = TcpListener::bind(local).await?;
                     let address = listener.local_addr()?;
-                    let upstream = Upstream { name: name.clone(), replies, next: Mutex::new(0), seen: Arc::clone(&seen) };
+                    let upstream =
+                        Upstream { name: name.clone(), replies, next: Mutex::new(0), seen: Arc::clone(&seen) };
                     tasks.spawn(serve(listener, Arc::new(upstream)));
                     address
                 }
@@ -116,7 +117,10 @@ async fn serve(listener: TcpListener, upstream: Arc<Upstream>) {
     }
 }
 
-async fn answer(upstream: Arc<Upstream>, request: hyper::Request<Incoming>) -> Result<hyper::Response<Channel<Bytes, io::Error>>> {
+async fn answer(
+    upstream: Arc<Upstream>,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Channel<Bytes, io::Error>>> {
     let at = Instant::now();
     let (head, body) = request.into_parts();
     let body = body.collect().await.context("the request's body")?.to_bytes();

@@ -64,9 +64,11 @@ fn word(text: &str) -> Value {
         "" | "~" | "null" => Value::Null,
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
-        _ if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') => {
-            text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from)).unwrap_or(text.into())
-        }
+        _ if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') => text
+            .parse::<i64>()
+            .map(Value::from)
+            .or_else(|_| text.parse::<f64>().map(Value::from))
+            .unwrap_or(text.into()),
         _ => text.into(),
     }
 }

@@ -18,7 +18,8 @@ fn say(words: &str) {
 }
 
 fn cases() -> Vec<Case> {
-    let all = case::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap_or_else(|error| panic!("{error:#}"));
+    let all =
+        case::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap_or_else(|error| panic!("{error:#}"));
     let wanted = std::env::var("CASES").unwrap_or_default();
     let wanted: Vec<&str> = wanted.split(',').collect();
     all.into_iter().filter(|case| wanted.iter().any(|part| case.id.contains(part))).collect()

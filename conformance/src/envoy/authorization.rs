@@ -47,9 +47,13 @@ fn rule(rule: &Value) -> Result<Value> {
         known(condition, "condition", &["key", "values", "notValues"])?;
         let key = text(&condition["key"]);
         if key == "destination.port" {
-            permissions.append(&mut both(condition, ["values", "notValues"], Kind::Permission, &|value| Ok(json!({"destination_port": number(value)?})))?);
+            permissions.append(&mut both(condition, ["values", "notValues"], Kind::Permission, &|value| {
+                Ok(json!({"destination_port": number(value)?}))
+            })?);
         } else {
-            principals.append(&mut both(condition, ["values", "notValues"], Kind::Principal, &|value| attribute(key, value))?);
+            principals.append(&mut both(condition, ["values", "notValues"], Kind::Principal, &|value| {
+                attribute(key, value)
+            })?);
         }
     }
     let froms = match list(&rule["from"]) {
@@ -81,7 +85,12 @@ fn all(kind: Kind, mut parts: Vec<Value>) -> Value {
 }
 
 /// One of the values, and none of the values not wanted.
-fn both(map: &Value, [wanted, unwanted]: [&str; 2], kind: Kind, one: &dyn Fn(&str) -> Result<Value>) -> Result<Vec<Value>> {
+fn both(
+    map: &Value,
+    [wanted, unwanted]: [&str; 2],
+    kind: Kind,
+    one: &dyn Fn(&str) -> Result<Value>,
+) -> Result<Vec<Value>> {
     let mut parts = Vec::new();
     for (field, not) in [(wanted, false), (unwanted, true)] {
         let values = list(&map[field]).iter().map(|value| one(text(value))).collect::<Result<Vec<_>>>()?;
@@ -104,16 +113,23 @@ fn both(map: &Value, [wanted, unwanted]: [&str; 2], kind: Kind, one: &dyn Fn(&st
 fn operation(operation: &Value, when: &[Value]) -> Result<Value> {
     let fields = ["hosts", "notHosts", "methods", "notMethods", "paths", "notPaths", "ports", "notPorts"];
     known(operation, "operation", &fields)?;
-    let mut parts = both(operation, ["hosts", "notHosts"], Kind::Permission, &|value| Ok(json!({"header": header(":authority", value, true)})))?;
-    parts.append(&mut both(operation, ["methods", "notMethods"], Kind::Permission, &|value| Ok(json!({"header": header(":method", value, false)})))?);
+    let mut parts = both(operation, ["hosts", "notHosts"], Kind::Permission, &|value| {
+        Ok(json!({"header": header(":authority", value, true)}))
+    })?;
+    parts.append(&mut both(operation, ["methods", "notMethods"], Kind::Permission, &|value| {
+        Ok(json!({"header": header(":method", value, false)}))
+    })?);
     parts.append(&mut both(operation, ["paths", "notPaths"], Kind::Permission, &|value| Ok(path(value)))?);
-    parts.append(&mut both(operation, ["ports", "notPorts"], Kind::Permission, &|value| Ok(json!({"destination_port": number(value)?})))?);
+    parts.append(&mut both(operation, ["ports", "notPorts"], Kind::Permission, &|value| {
+        Ok(json!({"destination_port": number(value)?}))
+    })?);
     parts.extend(when.iter().cloned());
     Ok(all(Kind::Permission, parts))
 }
 
 fn source(source: &Value, when: &[Value]) -> Result<Value> {
-    let fields = ["ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks", "requestPrincipals", "notRequestPrincipals"];
+    let fields =
+        ["ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks", "requestPrincipals", "notRequestPrincipals"];
     known(source, "source", &fields)?;
     let mut parts = Vec::new();
     for (fields, key) in [
@@ -138,7 +154,8 @@ fn attribute(key: &str, value: &str) -> Result<Value> {
         _ => {
             if let Some(name) = key.strip_prefix("request.headers[").and_then(|rest| rest.strip_suffix(']')) {
                 json!({"header": header(name, value, false)})
-            } else if let Some(path) = key.strip_prefix("request.auth.claims[").and_then(|rest| rest.strip_suffix(']')) {
+            } else if let Some(path) = key.strip_prefix("request.auth.claims[").and_then(|rest| rest.strip_suffix(']'))
+            {
                 claim(&path.split("][").collect::<Vec<_>>(), value)
             } else {
                 bail!("the translation for Envoy does not know the attribute {key}")
@@ -181,7 +198,8 @@ fn request_principal(value: &str) -> Value {
         let (issuer, subject) = parts.unwrap_or((value, ""));
         [json!({"exact": issuer}), json!({"exact": subject})]
     };
-    let ids = [("iss", issuer), ("sub", subject)].map(|(name, matcher)| metadata(&[name], &json!({"string_match": matcher})));
+    let ids =
+        [("iss", issuer), ("sub", subject)].map(|(name, matcher)| metadata(&[name], &json!({"string_match": matcher})));
     json!({"and_ids": {"ids": ids}})
 }
 

@@ -22,7 +22,14 @@ pub(super) fn clusters(objects: &Objects<'_>) -> Result<Vec<Value>> {
                 for subset in &rule.subsets {
                     known(subset, "subset", &["name", "labels", "trafficPolicy"])?;
                     let policy = merge(Some(&policy), Some(&subset["trafficPolicy"]), number);
-                    clusters.push(cluster(objects, spec, [host, text(&subset["name"])], port, &policy, &subset["labels"])?);
+                    clusters.push(cluster(
+                        objects,
+                        spec,
+                        [host, text(&subset["name"])],
+                        port,
+                        &policy,
+                        &subset["labels"],
+                    )?);
                 }
             }
         }
@@ -60,12 +67,20 @@ pub(super) fn rule<'a>(objects: &Objects<'a>, host: &str) -> Result<Rule<'a>> {
 pub(super) fn merge(wide: Option<&Map<String, Value>>, narrow: Option<&Value>, port: u64) -> Map<String, Value> {
     let mut merged = wide.cloned().unwrap_or_default();
     let narrow = narrow.unwrap_or(&Value::Null);
-    merged.extend(entries(narrow).filter(|(name, _)| *name != "portLevelSettings").map(|(name, value)| (name.clone(), value.clone())));
-    if let Some(settings) = list(&narrow["portLevelSettings"]).iter().find(|settings| settings["port"]["number"] == port) {
+    merged.extend(
+        entries(narrow)
+            .filter(|(name, _)| *name != "portLevelSettings")
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    if let Some(settings) =
+        list(&narrow["portLevelSettings"]).iter().find(|settings| settings["port"]["number"] == port)
+    {
         for block in ["connectionPool", "outlierDetection", "loadBalancer", "tls"] {
             merged.remove(block);
         }
-        merged.extend(entries(settings).filter(|(name, _)| *name != "port").map(|(name, value)| (name.clone(), value.clone())));
+        merged.extend(
+            entries(settings).filter(|(name, _)| *name != "port").map(|(name, value)| (name.clone(), value.clone())),
+        );
     }
     merged
 }
@@ -81,7 +96,8 @@ fn cluster(
     let policy = Value::Object(policy.clone());
     known(&policy, "traffic policy", &["loadBalancer", "connectionPool", "outlierDetection"])?;
     let name = cluster_name(objects.id(), port["number"].as_u64().unwrap_or_default(), subset, host);
-    let has_labels = |endpoint: &&Value| entries(labels).all(|(name, value)| endpoint["labels"].get(name) == Some(value));
+    let has_labels =
+        |endpoint: &&Value| entries(labels).all(|(name, value)| endpoint["labels"].get(name) == Some(value));
     let endpoints = list(&spec["endpoints"]).iter().filter(has_labels).map(|endpoint| {
         let address = json!({"address": endpoint["address"], "port_value": endpoint["ports"][text(&port["name"])]});
         json!({"endpoint": {"address": {"socket_address": address}}})
@@ -103,7 +119,11 @@ fn cluster(
 fn connection_pool(cluster: &mut Value, pool: &Value) -> Result<()> {
     known(pool, "connection pool", &["http", "tcp"])?;
     let (http, tcp) = (&pool["http"], &pool["tcp"]);
-    known(http, "connection pool", &["http1MaxPendingRequests", "http2MaxRequests", "maxRetries", "maxRequestsPerConnection", "idleTimeout"])?;
+    known(
+        http,
+        "connection pool",
+        &["http1MaxPendingRequests", "http2MaxRequests", "maxRetries", "maxRequestsPerConnection", "idleTimeout"],
+    )?;
     known(tcp, "connection pool", &["maxConnections", "connectTimeout"])?;
     let limit = |value: &Value| value.as_u64().filter(|limit| *limit > 0).map_or(json!(UNLIMITED), Value::from);
     cluster["circuit_breakers"] = json!({"thresholds": [{
@@ -175,7 +195,9 @@ fn outlier_detection(cluster: &mut Value, detection: &Value) -> Result<()> {
     known(detection, "outlier detection", &fields)?;
     let mut out = json!({"enforcing_success_rate": 0});
     let enforced = |value: &Value| if value.as_u64() == Some(0) { 0 } else { 100 };
-    for (field, name) in [("consecutive5xxErrors", "consecutive_5xx"), ("consecutiveGatewayErrors", "consecutive_gateway_failure")] {
+    for (field, name) in
+        [("consecutive5xxErrors", "consecutive_5xx"), ("consecutiveGatewayErrors", "consecutive_gateway_failure")]
+    {
         if let Some(value) = detection.get(field) {
             out[name] = value.clone();
             out[format!("enforcing_{name}")] = enforced(value).into();

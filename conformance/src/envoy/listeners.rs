@@ -19,7 +19,8 @@ pub(super) fn listener(objects: &Objects<'_>, port: u16, log: &Path) -> Result<V
     let mut filters = Vec::new();
     filters.extend(tokens::filter(objects)?);
     filters.append(&mut authorization::filters(objects)?);
-    for (filter, config) in [("fault", "fault.v3.HTTPFault"), ("cors", "cors.v3.Cors"), ("router", "router.v3.Router")] {
+    for (filter, config) in [("fault", "fault.v3.HTTPFault"), ("cors", "cors.v3.Cors"), ("router", "router.v3.Router")]
+    {
         let config = json!({"@type": format!("{TYPE}.http.{config}")});
         filters.push(json!({"name": format!("envoy.filters.http.{filter}"), "typed_config": config}));
     }
@@ -88,7 +89,8 @@ fn gateway_hosts(objects: &Objects<'_>, port: u16) -> Result<Vec<Value>> {
             let mine: Vec<&str> = mine.collect();
             let theirs = list(&service["spec"]["hosts"]).iter().map(text);
             let built = routes::routes(objects, service, port, &gateway)?;
-            let both: Vec<String> = theirs.flat_map(|theirs| mine.iter().filter_map(move |mine| narrower(mine, theirs))).collect();
+            let both: Vec<String> =
+                theirs.flat_map(|theirs| mine.iter().filter_map(move |mine| narrower(mine, theirs))).collect();
             for host in both {
                 match hosts.iter_mut().find(|known| known.0 == host) {
                     Some(known) => {
@@ -99,7 +101,9 @@ fn gateway_hosts(objects: &Objects<'_>, port: u16) -> Result<Vec<Value>> {
                 }
             }
         }
-        for host in list(&server["hosts"]).iter().map(|host| text(host).rsplit('/').next().unwrap_or_default().to_lowercase()) {
+        for host in
+            list(&server["hosts"]).iter().map(|host| text(host).rsplit('/').next().unwrap_or_default().to_lowercase())
+        {
             match hosts.iter_mut().find(|known| known.0 == host) {
                 Some(known) => known.2 |= redirects,
                 None if redirects => hosts.push((host, Vec::new(), true)),

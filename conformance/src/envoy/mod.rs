@@ -80,7 +80,15 @@ impl Envoy {
             .arg(&admin)
             .arg("--log-path")
             .arg(&log)
-            .args(["--log-level", "error", "--concurrency", "1", "--use-dynamic-base-id", "--file-flush-interval-msec", "50"])
+            .args([
+                "--log-level",
+                "error",
+                "--concurrency",
+                "1",
+                "--use-dynamic-base-id",
+                "--file-flush-interval-msec",
+                "50",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -103,7 +111,12 @@ impl Envoy {
     }
 
     /// Which case it is whose configuration Envoy refuses.
-    async fn blame(program: &Path, cases: &[Prepared<'_>], log: &Path, status: std::process::ExitStatus) -> anyhow::Error {
+    async fn blame(
+        program: &Path,
+        cases: &[Prepared<'_>],
+        log: &Path,
+        status: std::process::ExitStatus,
+    ) -> anyhow::Error {
         if let [only] = cases {
             let log = std::fs::read_to_string(log).unwrap_or_default();
             return anyhow::anyhow!("{}: Envoy ends with {status}: {log}", only.case.id);

@@ -52,9 +52,14 @@ impl<'a> Objects<'a> {
     pub(super) fn ports(&self) -> Vec<u16> {
         let ports: Vec<&Value> = match self.vantage() {
             Vantage::Gateway => self.servers().map(|(_, server)| &server["port"]["number"]).collect(),
-            Vantage::Sidecar => self.of_kind("ServiceEntry").flat_map(|entry| list(&entry["spec"]["ports"])).map(|port| &port["number"]).collect(),
+            Vantage::Sidecar => self
+                .of_kind("ServiceEntry")
+                .flat_map(|entry| list(&entry["spec"]["ports"]))
+                .map(|port| &port["number"])
+                .collect(),
         };
-        let mut ports: Vec<u16> = ports.into_iter().filter_map(Value::as_u64).filter_map(|port| port.try_into().ok()).collect();
+        let mut ports: Vec<u16> =
+            ports.into_iter().filter_map(Value::as_u64).filter_map(|port| port.try_into().ok()).collect();
         ports.sort_unstable();
         ports.dedup();
         ports
@@ -62,7 +67,8 @@ impl<'a> Objects<'a> {
 
     /// All servers of all Gateways, each with its Gateway.
     pub(super) fn servers(&self) -> impl Iterator<Item = (&'a Value, &'a Value)> {
-        self.of_kind("Gateway").flat_map(|gateway| list(&gateway["spec"]["servers"]).iter().map(move |server| (gateway, server)))
+        self.of_kind("Gateway")
+            .flat_map(|gateway| list(&gateway["spec"]["servers"]).iter().map(move |server| (gateway, server)))
     }
 
     /// The `ServiceEntry` of a host, with its port of a number.

@@ -23,7 +23,8 @@ pub(super) fn routes(objects: &Objects<'_>, service: &Value, port: u16, gateway:
             let gateways = list(&wanted["gateways"]);
             let at_gateway = gateways.iter().any(|name| name == gateway || qualified(text(name), home) == gateway);
             // The gateway's workload has other labels than any case asks for.
-            let elsewhere = if gateways.is_empty() { entries(&wanted["sourceLabels"]).next().is_some() } else { !at_gateway };
+            let elsewhere =
+                if gateways.is_empty() { entries(&wanted["sourceLabels"]).next().is_some() } else { !at_gateway };
             if elsewhere || wanted["port"].as_u64().is_some_and(|wanted| wanted != u64::from(port)) {
                 continue;
             }
@@ -52,14 +53,28 @@ fn is_catch_all(route: &Value) -> bool {
 /// A service without a `VirtualService`, as sidecars know it.
 pub(super) fn plain(objects: &Objects<'_>, host: &str, port: u16) -> Value {
     let cluster = cluster_name(objects.id(), port.into(), "", host);
-    let action = json!({"cluster": cluster, "timeout": "0s", "max_grpc_timeout": "0s", "retry_policy": default_retries(false)});
+    let action =
+        json!({"cluster": cluster, "timeout": "0s", "max_grpc_timeout": "0s", "retry_policy": default_retries(false)});
     json!({"match": {"prefix": "/"}, "route": action})
 }
 
 fn route(objects: &Objects<'_>, rule: &Value, wanted: &Value, port: u16) -> Result<Value> {
     let fields = [
-        "name", "match", "route", "redirect", "directResponse", "rewrite", "timeout", "retries", "fault", "mirror",
-        "mirrorPercentage", "mirrorPercent", "mirrors", "corsPolicy", "headers",
+        "name",
+        "match",
+        "route",
+        "redirect",
+        "directResponse",
+        "rewrite",
+        "timeout",
+        "retries",
+        "fault",
+        "mirror",
+        "mirrorPercentage",
+        "mirrorPercent",
+        "mirrors",
+        "corsPolicy",
+        "headers",
     ];
     known(rule, "rule", &fields)?;
     let mut route = json!({"match": matcher(wanted)?});
@@ -90,8 +105,18 @@ fn route(objects: &Objects<'_>, rule: &Value, wanted: &Value, port: u16) -> Resu
 /// `TranslateRouteMatch`.
 fn matcher(wanted: &Value) -> Result<Value> {
     let fields = [
-        "name", "uri", "ignoreUriCase", "headers", "withoutHeaders", "queryParams", "method", "authority", "scheme",
-        "port", "gateways", "sourceLabels",
+        "name",
+        "uri",
+        "ignoreUriCase",
+        "headers",
+        "withoutHeaders",
+        "queryParams",
+        "method",
+        "authority",
+        "scheme",
+        "port",
+        "gateways",
+        "sourceLabels",
     ];
     known(wanted, "match", &fields)?;
     let uri = &wanted["uri"];
@@ -125,7 +150,8 @@ fn matcher(wanted: &Value) -> Result<Value> {
             headers.push(named(name, value)?);
         }
     }
-    let parameters = entries(&wanted["queryParams"]).map(|(name, value)| named(name, value)).collect::<Result<Vec<_>>>()?;
+    let parameters =
+        entries(&wanted["queryParams"]).map(|(name, value)| named(name, value)).collect::<Result<Vec<_>>>()?;
     for (field, list) in [("headers", headers), ("query_parameters", parameters), ("dynamic_metadata", claims)] {
         if !list.is_empty() {
             out[field] = list.into();
@@ -197,7 +223,13 @@ fn redirection(redirect: &Value, port: u16) -> Result<Value> {
 }
 
 /// `applyHTTPRouteDestination`.
-fn destination(objects: &Objects<'_>, rule: &Value, route: &mut Value, authority: Option<&Value>, port: u16) -> Result<()> {
+fn destination(
+    objects: &Objects<'_>,
+    rule: &Value,
+    route: &mut Value,
+    authority: Option<&Value>,
+    port: u16,
+) -> Result<()> {
     let timeout = rule.get("timeout").map(duration).transpose()?.unwrap_or_else(|| "0s".to_owned());
     let mut action = json!({"timeout": timeout, "max_grpc_timeout": timeout});
     let rewrite = &rule["rewrite"];
@@ -302,15 +334,27 @@ fn hash_policy(objects: &Objects<'_>, destination: &Value) -> Result<Option<Valu
     let rule = clusters::rule(objects, text(&destination["host"]))?;
     let port = destination["port"]["number"].as_u64();
     let of = |policy: &Value| {
-        let of_port = list(&policy["portLevelSettings"]).iter().find(|settings| settings["port"]["number"].as_u64() == port);
-        let of_port = of_port.filter(|_| port.is_some()).map(|settings| settings["loadBalancer"]["consistentHash"].clone());
+        let of_port =
+            list(&policy["portLevelSettings"]).iter().find(|settings| settings["port"]["number"].as_u64() == port);
+        let of_port =
+            of_port.filter(|_| port.is_some()).map(|settings| settings["loadBalancer"]["consistentHash"].clone());
         [of_port.unwrap_or_default(), policy["loadBalancer"]["consistentHash"].clone()]
     };
     let [wide_port, wide] = of(rule.policy.unwrap_or(&Value::Null));
     let subset = rule.subsets.iter().find(|subset| subset["name"] == destination["subset"]);
     let [narrow_port, narrow] = of(subset.map_or(&Value::Null, |subset| &subset["trafficPolicy"]));
-    let Some(hash) = [narrow_port, narrow, wide_port, wide].into_iter().find(|hash| !hash.is_null()) else { return Ok(None) };
-    let fields = ["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName", "minimumRingSize", "ringHash", "maglev"];
+    let Some(hash) = [narrow_port, narrow, wide_port, wide].into_iter().find(|hash| !hash.is_null()) else {
+        return Ok(None);
+    };
+    let fields = [
+        "httpHeaderName",
+        "httpCookie",
+        "useSourceIp",
+        "httpQueryParameterName",
+        "minimumRingSize",
+        "ringHash",
+        "maglev",
+    ];
     known(&hash, "consistent hash", &fields)?;
     Ok(if let Some(name) = hash.get("httpHeaderName") {
         Some(json!({"header": {"header_name": name}}))
@@ -337,7 +381,8 @@ fn default_retries(consistent: bool) -> Value {
 }
 
 fn previous_hosts() -> Value {
-    let config = json!({"@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"});
+    let config =
+        json!({"@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"});
     json!([{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": config}])
 }
 
@@ -408,9 +453,23 @@ fn injection(fault: &Value) -> Result<Value> {
 
 /// gRPC's statuses by their number.
 const GRPC: [&str; 17] = [
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
 ];
 
 fn grpc_status(name: &str) -> Result<usize> {
@@ -420,7 +479,13 @@ fn grpc_status(name: &str) -> Result<usize> {
 /// `TranslateCORSPolicy`.
 fn cors_policy(cors: &Value) -> Result<Value> {
     let fields = [
-        "allowOrigins", "allowOrigin", "allowMethods", "allowHeaders", "exposeHeaders", "maxAge", "allowCredentials",
+        "allowOrigins",
+        "allowOrigin",
+        "allowMethods",
+        "allowHeaders",
+        "exposeHeaders",
+        "maxAge",
+        "allowCredentials",
         "unmatchedPreflights",
     ];
     known(cors, "corsPolicy", &fields)?;
@@ -470,7 +535,8 @@ impl<'a> Operations<'a> {
                     added.push(json!({"header": {"key": name, "value": value}, "append_action": action}));
                 }
             }
-            let removed: Vec<&Value> = list(&operations["remove"]).iter().filter(|name| !internal(text(name))).collect();
+            let removed: Vec<&Value> =
+                list(&operations["remove"]).iter().filter(|name| !internal(text(name))).collect();
             fields.insert(format!("{side}_headers_to_add"), added.into());
             fields.insert(format!("{side}_headers_to_remove"), json!(removed));
         }

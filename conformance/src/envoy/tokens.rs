@@ -42,8 +42,15 @@ pub(super) fn filter(objects: &Objects<'_>) -> Result<Option<Value>> {
 
 fn provider(rule: &Value) -> Result<Value> {
     let fields = [
-        "issuer", "audiences", "jwks", "fromHeaders", "fromParams", "fromCookies", "forwardOriginalToken",
-        "outputPayloadToHeader", "outputClaimToHeaders",
+        "issuer",
+        "audiences",
+        "jwks",
+        "fromHeaders",
+        "fromParams",
+        "fromCookies",
+        "forwardOriginalToken",
+        "outputPayloadToHeader",
+        "outputClaimToHeaders",
     ];
     known(rule, "JWT rule", &fields)?;
     let mut provider = json!({
@@ -66,9 +73,11 @@ fn provider(rule: &Value) -> Result<Value> {
         }
     }
     let headers = list(&rule["fromHeaders"]).iter();
-    let headers: Vec<Value> = headers.map(|header| json!({"name": header["name"], "value_prefix": text(&header["prefix"])})).collect();
+    let headers: Vec<Value> =
+        headers.map(|header| json!({"name": header["name"], "value_prefix": text(&header["prefix"])})).collect();
     let claims = list(&rule["outputClaimToHeaders"]).iter();
-    let claims: Vec<Value> = claims.map(|claim| json!({"header_name": claim["header"], "claim_name": claim["claim"]})).collect();
+    let claims: Vec<Value> =
+        claims.map(|claim| json!({"header_name": claim["header"], "claim_name": claim["claim"]})).collect();
     provider["from_headers"] = headers.into();
     provider["claim_to_headers"] = claims.into();
     Ok(provider)
