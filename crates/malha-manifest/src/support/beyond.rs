@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Service;
 use crate::diagnostic::Diagnostic;
 use crate::istio::{
     Action, AuthorizationPolicy, DestinationRule, Gateway, JwtPresence, LoadBalancer, LoadBalancerPolicy,
-    RequestAuthentication, Resolution, ServiceEntry, SimpleLoadBalancer, TlsMode,
+    RequestAuthentication, Resolution, ServiceEntry, Sidecar, SimpleLoadBalancer, TlsMode,
 };
 use crate::object::{LoadedObject, Object};
 
@@ -22,6 +22,7 @@ pub(super) fn beyond(object: &LoadedObject) -> Vec<Diagnostic> {
         Object::Gateway(gateway) => beyond.gateway(gateway),
         Object::DestinationRule(rule) => beyond.destination_rule(rule),
         Object::ServiceEntry(entry) => beyond.service_entry(entry),
+        Object::Sidecar(sidecar) => beyond.sidecar(sidecar),
         Object::RequestAuthentication(policy) => beyond.request_authentication(policy),
         Object::AuthorizationPolicy(policy) => beyond.authorization_policy(policy),
         _ => {}
@@ -92,10 +93,10 @@ impl Beyond<'_> {
                 self.warning(&format!("{path}.port.protocol"), &message, None);
             }
             let Some(tls) = server.tls.as_ref().filter(|_| protocol == "HTTPS") else { continue };
-            if !matches!(tls.mode, Some(TlsMode::Simple | TlsMode::Mutual)) {
-                let message = "malha serves TLS of the modes SIMPLE and MUTUAL only";
+            if !matches!(tls.mode, Some(TlsMode::Simple | TlsMode::Mutual | TlsMode::OptionalMutual)) {
+                let message = "malha serves TLS of the modes SIMPLE, MUTUAL and OPTIONAL_MUTUAL only";
                 self.warning(&format!("{path}.tls.mode"), message, Some("this server is left out"));
-            } else if tls.credential_name.is_none() {
+            } else if tls.credential_name.is_none() && tls.credential_names.is_empty() {
                 let help = "name a Secret of type kubernetes.io/tls in `credentialName`";
                 self.warning(&format!("{path}.tls"), "malha takes certificates from Secrets only", Some(help));
             }
@@ -103,13 +104,16 @@ impl Beyond<'_> {
         for (index, server) in gateway.servers.iter().enumerate() {
             let Some(tls) = &server.tls else { continue };
             for (field, set) in [
-                ("subjectAltNames", !tls.subject_alt_names.is_empty()),
                 ("verifyCertificateSpki", !tls.verify_certificate_spki.is_empty()),
                 ("verifyCertificateHash", !tls.verify_certificate_hash.is_empty()),
             ] {
                 if set {
                     let message = "malha does not carry this out: clients that a cluster refuses would be let in";
-                    self.error(&format!("spec.servers[{index}].tls.{field}"), message, None);
+                    self.warning(
+                        &format!("spec.servers[{index}].tls.{field}"),
+                        message,
+                        Some("this server is left out"),
+                    );
                 }
             }
         }
@@ -123,8 +127,8 @@ impl Beyond<'_> {
 
     fn destination_rule(&mut self, rule: &DestinationRule) {
         if rule.workload_selector.is_some() {
-            let message = "malha does not carry this out: the rule would hold for all callers";
-            self.error("spec.workloadSelector", message, None);
+            let message = "malha carries out DestinationRules for all callers only";
+            self.warning("spec.workloadSelector", message, Some("this object is left out"));
         }
         for (path, balancer) in balancers(rule) {
             let (field, what) = match balancer.policy {
@@ -151,6 +155,13 @@ impl Beyond<'_> {
         }
         for (index, _) in entry.endpoints.iter().enumerate().filter(|(_, one)| one.address.starts_with("unix://")) {
             self.error(&format!("spec.endpoints[{index}].address"), "malha reaches no Unix sockets", None);
+        }
+    }
+
+    fn sidecar(&mut self, sidecar: &Sidecar) {
+        if sidecar.workload_selector.as_ref().is_some_and(|selector| !selector.labels.is_empty()) {
+            let message = "malha carries out Sidecars for whole namespaces only";
+            self.warning("spec.workloadSelector", message, Some("this object is left out"));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The table of what malha acts on. Data: carrying out a field means adding its line here, and only here.
 
-use super::Support::{self, ActsOn, Inert};
+use super::Support::{self, ActsOn, Inert, NotYet};
 
 /// A line of the table: a kind, a field with everything below it, and what becomes of it.
 ///
@@ -80,12 +80,18 @@ const TABLE: &[Line] = &[
     ("Gateway", "spec.servers[].tls.mode", ActsOn),
     ("Gateway", "spec.servers[].tls.httpsRedirect", ActsOn),
     ("Gateway", "spec.servers[].tls.credentialName", ActsOn),
-    // By refusing them, see `beyond`.
+    ("Gateway", "spec.servers[].tls.credentialNames", ActsOn),
+    ("Gateway", "spec.servers[].tls.caCertCredentialName", ActsOn),
     ("Gateway", "spec.servers[].tls.subjectAltNames", ActsOn),
+    ("Gateway", "spec.servers[].tls.minProtocolVersion", ActsOn),
+    ("Gateway", "spec.servers[].tls.maxProtocolVersion", ActsOn),
+    ("Gateway", "spec.servers[].tls.cipherSuites", ActsOn),
+    // By leaving the server out, see `beyond`.
     ("Gateway", "spec.servers[].tls.verifyCertificateSpki", ActsOn),
     ("Gateway", "spec.servers[].tls.verifyCertificateHash", ActsOn),
     ("VirtualService", "spec.hosts", ActsOn),
     ("VirtualService", "spec.gateways", ActsOn),
+    ("VirtualService", "spec.exportTo", ActsOn),
     ("VirtualService", "spec.http[].name", Inert("a name for logs")),
     ("VirtualService", "spec.http[].match[].name", Inert("a name for logs")),
     ("VirtualService", "spec.http[].match[].statPrefix", Inert("a name for statistics of single routes")),
@@ -129,7 +135,8 @@ const TABLE: &[Line] = &[
     ("VirtualService", "spec.http[].corsPolicy", ActsOn),
     ("VirtualService", "spec.http[].headers", ActsOn),
     ("DestinationRule", "spec.host", ActsOn),
-    // By refusing it, see `beyond`.
+    ("DestinationRule", "spec.exportTo", ActsOn),
+    // By leaving the object out, see `beyond`.
     ("DestinationRule", "spec.workloadSelector", ActsOn),
     ("DestinationRule", "spec.subsets[].name", ActsOn),
     ("DestinationRule", "spec.subsets[].labels", ActsOn),
@@ -140,10 +147,15 @@ const TABLE: &[Line] = &[
     ("DestinationRule", "POLICY.loadBalancer.zoneAwareLbSetting", ONE_LOCALITY),
     ("DestinationRule", "POLICY.connectionPool.tcp.maxConnections", ActsOn),
     ("DestinationRule", "POLICY.connectionPool.tcp.connectTimeout", ActsOn),
+    ("DestinationRule", "POLICY.connectionPool.tcp.idleTimeout", ActsOn),
     ("DestinationRule", "POLICY.connectionPool.http.http1MaxPendingRequests", ActsOn),
     ("DestinationRule", "POLICY.connectionPool.http.http2MaxRequests", ActsOn),
     ("DestinationRule", "POLICY.connectionPool.http.maxRetries", ActsOn),
+    ("DestinationRule", "POLICY.connectionPool.http.maxRequestsPerConnection", ActsOn),
+    ("DestinationRule", "POLICY.connectionPool.http.idleTimeout", ActsOn),
+    ("DestinationRule", "POLICY.connectionPool.http.h2UpgradePolicy", ActsOn),
     ("DestinationRule", "POLICY.outlierDetection.consecutiveErrors", ISTIO_NEITHER),
+    ("DestinationRule", "POLICY.outlierDetection.outlierDetectionHttpErrorCodes", NotYet),
     ("DestinationRule", "POLICY.outlierDetection", ActsOn),
     ("DestinationRule", "POLICY.tls.mode", ActsOn),
     ("DestinationRule", "POLICY.tls.credentialName", ActsOn),
@@ -162,6 +174,9 @@ const TABLE: &[Line] = &[
     ("ServiceEntry", "spec.endpoints[].locality", ONE_LOCALITY),
     ("ServiceEntry", "spec.endpoints[].network", Inert("malha is one network")),
     ("ServiceEntry", "spec.workloadSelector", ActsOn),
+    ("ServiceEntry", "spec.exportTo", ActsOn),
+    ("ServiceEntry", "spec.subjectAltNames", ActsOn),
+    // By leaving the object out, see `beyond`.
     ("Sidecar", "spec.workloadSelector", ActsOn),
     ("Sidecar", "spec.outboundTrafficPolicy.mode", ActsOn),
     ("PeerAuthentication", "spec", ActsOn),
