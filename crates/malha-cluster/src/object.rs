@@ -322,4 +322,35 @@ spec: {selector: {istio: ingressgateway}, servers: []}";
             assert_eq!(gateway.json["selector"]["istio"], "ingressgateway");
         }
     }
+
+    #[test]
+    fn every_kind_of_istio_is_stored_and_counts_its_changes() {
+        let gateway = "{servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: ['*']}]}";
+        let route = "{hosts: [a], http: [{directResponse: {status: 200}}]}";
+        for (group, kind, plural, spec, other) in [
+            ("networking", "Gateway", "gateways", gateway, gateway.replace("80", "81").as_str()),
+            ("networking", "VirtualService", "virtualservices", route, route.replace("200", "404").as_str()),
+            ("networking", "DestinationRule", "destinationrules", "{host: a}", "{host: b}"),
+            ("networking", "ServiceEntry", "serviceentries", "{hosts: [a.b]}", "{hosts: [b.c]}"),
+            ("networking", "Sidecar", "sidecars", "{outboundTrafficPolicy: {}}", "{egress: [{hosts: ['./*']}]}"),
+            ("security", "PeerAuthentication", "peerauthentications", "{}", "{mtls: {mode: STRICT}}"),
+            ("security", "RequestAuthentication", "requestauthentications", "{}", "{jwtRules: [{issuer: a}]}"),
+            ("security", "AuthorizationPolicy", "authorizationpolicies", "{}", "{rules: [{}]}"),
+        ] {
+            let stored = |spec: &str| {
+                let text = format!(
+                    "apiVersion: {group}.istio.io/v1beta1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n"
+                );
+                let loaded = malha_manifest::parse_manifests("a.yml", &text);
+                Object::from(loaded.objects.into_iter().next().expect(kind))
+            };
+            let object = stored(spec);
+            assert_eq!(Some(object.kind()), Kind::of(kind));
+            assert_eq!(object.kind().plural(), format!("{plural}.{group}.istio.io"));
+            assert_eq!(object.kind().api_version(), format!("{group}.istio.io/v1"));
+            assert!(object.has_generation(), "{kind}");
+            assert!(object.same_spec(&stored(spec)), "{kind}");
+            assert!(!object.same_spec(&stored(other)), "{kind}");
+        }
+    }
 }
