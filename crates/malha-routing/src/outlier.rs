@@ -15,7 +15,7 @@ use crate::outcome::Outcome;
 use crate::traffic::Outlier;
 
 /// Envoy's default for `max_ejection_time`; Istio has no field for it.
-const LONGEST_EJECTION: Duration = Duration::from_secs(300);
+const LONGEST_EJECTION: Duration = Duration::from_mins(5);
 /// What counts as a gateway's error (`CodeUtility::isGatewayError`).
 const GATEWAY_ERRORS: std::ops::RangeInclusive<u16> = 502..=504;
 /// What a failed connection counts as.

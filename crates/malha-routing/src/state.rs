@@ -162,10 +162,10 @@ impl<P> ClusterState<P> {
         }
         let current = view.current();
         let hosts = &view.cluster.hosts;
-        let draws = if tried.is_empty() { 1 } else { HOST_SELECTION_RETRIES + 1 };
+        let most = if tried.is_empty() { 1 } else { HOST_SELECTION_RETRIES + 1 };
         let hash = hash.unwrap_or_else(|| chance.next_u64());
         let mut drawn = None;
-        for attempt in 0..draws {
+        for attempt in 0..most {
             let active = |index: usize| view.accounts[index].active.read();
             let (balancer, turns) = (&view.core.policy.balancer, &view.core.turns);
             let index = current.lineup.draw(balancer, hosts, active, turns, (hash, attempt), chance)?;

@@ -73,5 +73,5 @@ impl Entries {
 }
 
 fn is_prime(number: u64) -> bool {
-    number >= 2 && (2..).take_while(|factor| factor * factor <= number).all(|factor| !number.is_multiple_of(factor))
+    number >= 2 && (2..=number.isqrt()).all(|factor| !number.is_multiple_of(factor))
 }

@@ -12,7 +12,7 @@ use super::waiting::{Granted, Waiter, Waiting};
 use super::{Admission, Moment, Overflow, Ticket};
 
 /// Envoy's default for `idle_timeout`.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// A host's account with one proxy.
 #[derive(Debug, Default)]
@@ -107,18 +107,19 @@ impl Account {
                 break;
             };
             breakers.pending.fall();
-            match pool.begin(self, breakers, connection) {
-                Some(ticket) => waiter.resolve(Granted::Ticket(ticket)),
-                None => {
-                    // The connection is idle again, and the next in the queue has a try at it.
-                    waiter.resolve(Granted::Refused(Overflow));
-                    ready = pool.idle.pop_back();
-                }
+            if let Some(ticket) = pool.begin(self, breakers, connection) {
+                waiter.resolve(Granted::Ticket(ticket));
+            } else {
+                // The connection is idle again, and the next in the queue has a try at it.
+                waiter.resolve(Granted::Refused(Overflow));
+                ready = pool.idle.pop_back();
             }
             woken.push(waiter);
         }
         drop(pool);
-        woken.iter().for_each(|waiter| waiter.wake());
+        for waiter in woken {
+            waiter.wake();
+        }
     }
 
     /// Leaves the queue; whether it was still in there.

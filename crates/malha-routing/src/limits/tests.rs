@@ -45,7 +45,7 @@ impl Scene {
     }
 
     fn gauges(&self) -> [u32; 3] {
-        [&self.breakers.connections, &self.breakers.pending, &self.breakers.requests].map(gauge::Gauge::read)
+        [&self.breakers.connections, &self.breakers.pending, &self.breakers.requests].map(Gauge::read)
     }
 }
 
@@ -150,7 +150,7 @@ fn a_host_without_a_connection_always_gets_one() {
 
 #[test]
 fn idle_connections_count_until_their_time_is_over() {
-    let scene = Scene::new(Limits { idle_timeout: Some(Duration::from_secs(60)), ..limits(2, 1) });
+    let scene = Scene::new(Limits { idle_timeout: Some(Duration::from_mins(1)), ..limits(2, 1) });
     let (first, second) = (scene.go(0), scene.go(0));
     done(first);
     done(second);

@@ -148,7 +148,7 @@ fn each_ejection_lasts_a_base_longer_and_each_healthy_interval_takes_one_off() {
     let rules = Outlier { consecutive_5xx: 1, interval: seconds(1), base_ejection: seconds(10), ..all() };
     let length = |scene: &Scene, from: u64| {
         scene.status(0, 500, from);
-        (from..).find(|now| !scene.ejected(0, *now)).unwrap() - from
+        (0..1000).find(|length| !scene.ejected(0, from + length)).unwrap()
     };
     let scene = Scene::new(1, rules);
     assert_eq!(length(&scene, 0), 10);

@@ -212,7 +212,7 @@ mod tests {
     fn policy(on: &str, attempts: u32) -> RetryPolicy {
         let (on, unknown) = RetryOn::parse(on);
         assert!(unknown.is_empty());
-        RetryPolicy { on, attempts, ..RetryPolicy::istio_default() }
+        RetryPolicy { attempts, on, ..RetryPolicy::istio_default() }
     }
 
     /// How a try may end, by name; a response with `status grpc-status`.

@@ -31,8 +31,8 @@ fn policy(balancer: Balancer, outlier: Option<Outlier>) -> Arc<TrafficPolicy> {
     Arc::new(TrafficPolicy { balancer, outlier, ..TrafficPolicy::default() })
 }
 
-fn strict() -> Option<Outlier> {
-    Some(Outlier { consecutive_5xx: 1, max_ejection_percent: 100, ..Outlier::default() })
+fn strict() -> Outlier {
+    Outlier { consecutive_5xx: 1, max_ejection_percent: 100, ..Outlier::default() }
 }
 
 fn number(pick: &Pick<u32>) -> u32 {
@@ -67,7 +67,7 @@ const START: Moment = Moment::ZERO;
 
 #[test]
 fn an_ejected_host_is_not_chosen_and_then_is_again() {
-    let state = ClusterState::new(&cluster(&endpoints(2), &policy(Balancer::RoundRobin, strict())), START);
+    let state = ClusterState::new(&cluster(&endpoints(2), &policy(Balancer::RoundRobin, Some(strict()))), START);
     assert_eq!(chosen(&state, START), [0, 1]);
     let first = pick(&state, 0, START);
     fail(&first, START);
@@ -81,7 +81,7 @@ fn an_ejected_host_is_not_chosen_and_then_is_again() {
 
 #[test]
 fn below_the_panic_threshold_ejections_are_disregarded() {
-    let outlier = Some(Outlier { min_health_percent: 60, ..strict().unwrap() });
+    let outlier = Some(Outlier { min_health_percent: 60, ..strict() });
     let state = ClusterState::new(&cluster(&endpoints(2), &policy(Balancer::Random, outlier)), START);
     fail(&pick(&state, 0, START), START);
     assert_eq!(chosen(&state, START), [0, 1]);
@@ -103,7 +103,7 @@ fn a_retry_passes_over_hosts_that_were_tried_while_there_are_others() {
 
 #[test]
 fn hosts_that_stay_keep_their_accounts() {
-    let (endpoints, policy) = (endpoints(3), policy(Balancer::LeastRequest, strict()));
+    let (endpoints, policy) = (endpoints(3), policy(Balancer::LeastRequest, Some(strict())));
     let state = ClusterState::new(&cluster(&endpoints, &policy), START);
     let (first, second) = (pick(&state, 0, START), pick(&state, 1, START));
     fail(&first, START);
@@ -121,15 +121,15 @@ fn hosts_that_stay_keep_their_accounts() {
 #[test]
 fn another_policy_is_another_cluster() {
     let endpoints = endpoints(2);
-    let state = ClusterState::new(&cluster(&endpoints, &policy(Balancer::RoundRobin, strict())), START);
+    let state = ClusterState::new(&cluster(&endpoints, &policy(Balancer::RoundRobin, Some(strict()))), START);
     fail(&pick(&state, 0, START), START);
-    state.align(&cluster(&endpoints, &policy(Balancer::Random, strict())));
+    state.align(&cluster(&endpoints, &policy(Balancer::Random, Some(strict()))));
     assert_eq!(chosen(&state, START), [0, 1]);
 }
 
 #[test]
 fn a_host_that_left_and_came_back_is_a_new_one() {
-    let (endpoints, policy) = (endpoints(2), policy(Balancer::RoundRobin, strict()));
+    let (endpoints, policy) = (endpoints(2), policy(Balancer::RoundRobin, Some(strict())));
     let state = ClusterState::new(&cluster(&endpoints, &policy), START);
     fail(&pick(&state, 0, START), START);
     state.align(&cluster(&endpoints[1..], &policy));
@@ -160,7 +160,7 @@ fn what_a_retry_may_cost_is_of_the_cluster() {
 #[test]
 fn each_cluster_is_remembered_until_it_is_gone() {
     let proxy = ProxyState::default();
-    let policy = policy(Balancer::RoundRobin, strict());
+    let policy = policy(Balancer::RoundRobin, Some(strict()));
     let cluster = cluster(&endpoints(1), &policy);
     let state = proxy.cluster(&cluster, START);
     assert!(Arc::ptr_eq(&state, &proxy.cluster(&cluster, START)));
@@ -174,7 +174,7 @@ fn each_cluster_is_remembered_until_it_is_gone() {
 fn many_threads_leave_nothing_behind() {
     let policy = Arc::new(TrafficPolicy {
         limits: Limits { connections: 2, pending: 3, requests: 4, retries: 1, ..Limits::default() },
-        outlier: strict(),
+        outlier: Some(strict()),
         ..TrafficPolicy::default()
     });
     let endpoints = endpoints(3);
@@ -191,7 +191,7 @@ fn many_threads_leave_nothing_behind() {
                     }
                     let Some(pick) = state.pick(None, &[], now, &mut chance) else { continue };
                     match pick.admit(now) {
-                        Admission::Go(ticket) if chance.next_u32() % 2 == 0 => ticket.finish(now),
+                        Admission::Go(ticket) if chance.next_u32().is_multiple_of(2) => ticket.finish(now),
                         // Dropped: cut short, or gives up.
                         Admission::Go(_) | Admission::Wait(_) | Admission::Overflow => fail(&pick, now),
                     }
@@ -212,7 +212,7 @@ proptest! {
         seed: u64,
         steps in prop::collection::vec((0_u8..4, 0_usize..6, 0_u64..40), 0..60),
     ) {
-        let (all, policy) = (endpoints(6), policy(Balancer::LeastRequest, strict()));
+        let (all, policy) = (endpoints(6), policy(Balancer::LeastRequest, Some(strict())));
         let run = || {
             let state = ClusterState::new(&cluster(&all, &policy), START);
             let mut chance = Chance::seeded(seed).stream();
