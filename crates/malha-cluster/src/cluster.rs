@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use malha_routing::Snapshot;
+use malha_routing::{KeySource, Snapshot};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -114,6 +114,15 @@ impl<N: Node> Cluster<N> {
     /// Deletes an object and what belongs to it; does not wait for its pods to stop.
     pub fn delete(&self, key: &Key) -> Result<(), Error> {
         self.0.change(|state| state.delete(key))
+    }
+
+    /// Takes in the keys of an issuer as they were fetched: a set of keys in JSON, for one of the snapshot's
+    /// [`remote_keys`](Snapshot::remote_keys). If they are news there is a new snapshot.
+    ///
+    /// # Errors
+    /// Why it is no set of keys. Those that were known before stay.
+    pub fn learn_keys(&self, source: &KeySource, text: &str) -> Result<(), String> {
+        self.0.change(|state| state.learn_keys(source, text))
     }
 
     /// Waits until no pod is being started: each one is ready or says why not.

@@ -31,6 +31,10 @@ pub struct PodRequest {
     pub ip: Ipv4Addr,
     /// Labels of the pod.
     pub labels: Labels,
+    /// `spec.serviceAccountName`: with the namespace, who the pod is to others of the mesh.
+    pub service_account: String,
+    /// What made the pod, as telemetry names it: of a Deployment's pods the Deployment.
+    pub workload: String,
     /// Name of its only container.
     pub container: String,
     /// Image of the container, as written.
@@ -64,6 +68,8 @@ impl fmt::Debug for PodRequest {
             .field("uid", &self.uid)
             .field("ip", &self.ip)
             .field("labels", &self.labels)
+            .field("service_account", &self.service_account)
+            .field("workload", &self.workload)
             .field("container", &self.container)
             .field("image", &self.image)
             .field("env (names)", &names)
@@ -102,6 +108,8 @@ mod tests {
             uid: String::new(),
             ip: Ipv4Addr::LOCALHOST,
             labels: Labels::new(),
+            service_account: "auth".into(),
+            workload: "auth-deployment".into(),
             container: "auth".into(),
             image: "workshop:0.0.1".into(),
             env: vec![("JWT_PRIVATE_KEY".into(), "hunter2".into())],

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use malha_routing::{Endpoint, Snapshot};
+use malha_routing::{Endpoint, KeySource, Snapshot, Upstream};
 use malha_world::World;
 
 use crate::address::Pool;
@@ -21,12 +21,12 @@ use crate::error::Error;
 use crate::events::{EventKind, Events};
 use crate::kubelet;
 use crate::node::{PodRequest, StartError};
-use crate::object::{Key, Kind, Object, Stored};
+use crate::object::{Key, Kind, Object, ServiceEntry, Stored};
 use crate::pilot::{self, Finding};
 use crate::store::{Change, ChangeKind, Store};
 
-/// Namespaces of every cluster, which cannot be deleted.
-const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+/// Namespaces of every cluster, and Istio's own; they cannot be deleted.
+const NAMESPACES: [&str; 5] = ["default", pilot::SYSTEM, "kube-node-lease", "kube-public", "kube-system"];
 
 /// Everything there is to know. `P` answers for a pod on the data plane.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub(crate) struct State<P> {
     tasks: BTreeSet<Task>,
     mesh_version: u64,
     mesh_changed: bool,
+    pilot: pilot::Memory<P>,
     closed: bool,
     work: Work<P>,
 }
@@ -92,6 +93,7 @@ impl<P: Clone> State<P> {
             tasks: BTreeSet::new(),
             mesh_version: 0,
             mesh_changed: false,
+            pilot: pilot::Memory::default(),
             closed: false,
             work: Work::default(),
         };
@@ -176,6 +178,12 @@ impl<P: Clone> State<P> {
         self.act(&key, Action::Update(pod.into_object()));
     }
 
+    /// Takes in the keys of an issuer; the next snapshot has them.
+    pub(crate) fn learn_keys(&mut self, source: &KeySource, text: &str) -> Result<(), String> {
+        self.mesh_changed |= self.pilot.keys.learn(source, text)?;
+        Ok(())
+    }
+
     /// Everything that follows from what was written.
     pub(crate) fn settle(&mut self) -> Work<P> {
         loop {
@@ -200,7 +208,7 @@ impl<P: Clone> State<P> {
             self.mesh_version += 1;
             let pods = &mut self.pods;
             let mut endpoint = |uid: &str, port| pods.get_mut(uid).and_then(|slot| slot.endpoint(port));
-            let (snapshot, findings) = pilot::build(&self.store, self.mesh_version, &mut endpoint);
+            let (snapshot, findings) = pilot::build(&self.store, self.mesh_version, &mut self.pilot, &mut endpoint);
             self.findings = findings;
             self.work.snapshot = Some(Arc::new(snapshot));
         }
@@ -241,10 +249,17 @@ impl<P: Clone> State<P> {
             | Object::Sidecar(_)
             | Object::PeerAuthentication(_)
             | Object::RequestAuthentication(_)
-            | Object::AuthorizationPolicy(_) => self.mesh_changed = true,
-            Object::Secret(_) | Object::ConfigMap(_) => self.retry(Some(&change.object.key().namespace)),
+            | Object::AuthorizationPolicy(_)
+            | Object::Namespace(_) => self.mesh_changed = true,
+            Object::Secret(_) | Object::ConfigMap(_) => {
+                let namespace = change.object.key().namespace;
+                // The gateway's certificates, and the mesh's own settings.
+                self.mesh_changed |= namespace == pilot::SYSTEM;
+                self.retry(Some(&namespace));
+            }
             Object::RuntimeClass(_) => self.retry(None),
             Object::Pod(_) if change.kind == ChangeKind::Deleted => {
+                self.mesh_changed |= self.selects_pods();
                 if let Some(slot) = self.pods.remove(change.object.uid()) {
                     if let Some(ip) = slot.ip {
                         self.pod_ips.free(ip);
@@ -253,8 +268,15 @@ impl<P: Clone> State<P> {
                     self.work.stop.extend(slot.life.running());
                 }
             }
+            // The pods of a Service are its EndpointSlices' business.
+            Object::Pod(_) => self.mesh_changed |= self.selects_pods(),
             _ => {}
         }
+    }
+
+    /// Whether pods belong to services that have no `EndpointSlice`s.
+    fn selects_pods(&self) -> bool {
+        self.store.list::<ServiceEntry>().any(|entry| entry.spec.workload_selector.is_some())
     }
 
     /// Looks again at the pods that wait for other objects.
@@ -332,7 +354,8 @@ impl<P: Clone> State<P> {
 impl<P: Clone> Slot<P> {
     fn endpoint(&mut self, port: u16) -> Option<Arc<Endpoint<P>>> {
         let (Life::Running(pod), Some(ip)) = (&self.life, self.ip) else { return None };
-        let new = || Arc::new(Endpoint::new(format!("{ip}:{port}"), pod.clone()));
+        let upstream = || Upstream::Pod(pod.clone());
+        let new = || Arc::new(Endpoint { address: format!("{ip}:{port}"), port, upstream: upstream() });
         Some(Arc::clone(self.endpoints.entry(port).or_insert_with(new)))
     }
 }

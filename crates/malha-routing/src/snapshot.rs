@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use malha_policy::InboundPolicy;
 
@@ -19,11 +20,32 @@ pub struct Snapshot<P> {
     pub listeners: Vec<Listener<P>>,
     /// What sidecars know, by the namespace of their pods: short names, visibility and `DestinationRule`s depend on it.
     pub sidecars: HashMap<Arc<str>, Arc<Outbound<P>>>,
+    /// Keys that policies need and that are somewhere else. Whoever fetches them hands them to the control side, and the
+    /// next snapshot's policies have them.
+    pub remote_keys: Vec<RemoteKeys>,
+}
+
+/// Keys that sign tokens, to be fetched (Istio, `pilot/pkg/model/jwks_resolver.go`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteKeys {
+    /// Where they are.
+    pub source: KeySource,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// Where keys are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeySource {
+    /// At this URL (`jwksUri`), which may be a service of the mesh.
+    Uri(Arc<str>),
+    /// Where the issuer with this URL says in its `/.well-known/openid-configuration`, as `jwks_uri`.
+    Issuer(Arc<str>),
 }
 
 impl<P> Default for Snapshot<P> {
     fn default() -> Self {
-        Self { version: 0, listeners: Vec::new(), sidecars: HashMap::new() }
+        Self { version: 0, listeners: Vec::new(), sidecars: HashMap::new(), remote_keys: Vec::new() }
     }
 }
 

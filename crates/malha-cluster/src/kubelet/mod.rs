@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::node::{Limits, PodRequest, StartError};
+use crate::pilot::{owner, service_account};
 use crate::quantity;
 use crate::store::Store;
 
@@ -38,6 +39,8 @@ pub(crate) fn request(store: &Store, pod: &Pod, ip: Ipv4Addr) -> Result<PodReque
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         ip,
         labels: pod.metadata.labels.clone().unwrap_or_default(),
+        service_account: service_account(pod).to_owned(),
+        workload: owner(store, pod),
         container: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
         env: env::resolve(store, pod, container, ip).map_err(config_error)?,

@@ -1,101 +1,327 @@
-//! What a sidecar knows: every name of every Service, with the rules of the `VirtualService`s for the mesh
-//! (Istio, `BuildSidecarVirtualHostWrapper`).
+//! What sidecars know, by the namespace of their pods: every host that is exported to it, with the rules that are seen
+//! there (Istio, `BuildSidecarOutboundVirtualHosts` in `pilot/pkg/networking/core/httproute.go` and
+//! `BuildSidecarVirtualHostWrapper` in `route/route.go`).
 //!
-//! All pods share one table. So a name without a namespace (`posts-service`) means a Service of namespace `default`, also
-//! for pods elsewhere; those write `posts-service.their-namespace`.
+//! All pods of a namespace share one table: what their labels decide (`sourceLabels`) is left to the request. Namespaces
+//! that see the same share virtual hosts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use malha_routing::{HostPattern, HostTable, VirtualHost};
+use k8s_openapi::api::core::v1::Namespace;
+use malha_routing::{
+    Action, Answer, Cluster, Condition, Destination, Forward, HeaderChanges, HostPattern, HostTable, Hosts, Outbound,
+    RetryPolicy, Rewrite, Route, RouteTable, VirtualHost,
+};
 
-use crate::object::VirtualService;
+use crate::controllers::name;
+use crate::store::Store;
 
 use super::Findings;
-use super::registry::{MeshService, Registry, default_route, full_name};
-use super::rules::{Entrance, serves};
+use super::clusters::{Client, Clusters};
+use super::matching::Viewer;
+use super::registry::MeshService;
+use super::rules::{AllRules, Entrance, Part};
+use super::settings::Settings;
 
-/// The port at which a host that is no Service is known (Istio: 80).
+/// The port at which a host that is no service is known (Istio).
 const DEFAULT_PORT: u16 = 80;
 
-/// The namespace whose Services are known by their bare names.
-const SHORT_NAMES: &str = "default";
+/// The end of a full name of a Service.
+const DOMAIN: &str = ".svc.cluster.local";
 
-/// The hosts of each port.
+/// The table of each namespace.
 pub(super) fn tables<P>(
-    registry: &Registry<P>,
-    virtual_services: &[Arc<VirtualService>],
+    store: &Store,
+    clusters: &mut Clusters<'_, P>,
+    rules: &AllRules,
+    settings: &Settings,
     findings: &mut Findings,
-) -> HashMap<u16, HostTable<Arc<VirtualHost<P>>>> {
-    let bound = Bound::new(virtual_services);
-    let mut tables: HashMap<u16, HostTable<_>> = HashMap::new();
-    for service in registry.services() {
-        let rules = bound.of(&service.fqdn);
-        for (port, cluster) in &service.ports {
-            let routes = match rules {
-                Some(rules) => Entrance { registry, gateway: "mesh", port: *port }.routes(rules, findings),
-                None => vec![default_route(cluster)],
-            };
-            let host = Arc::new(VirtualHost { name: service.domain(*port), routes });
-            let table = tables.entry(*port).or_default();
-            for name in names(service) {
-                table.insert(HostPattern::Exact(name), Arc::clone(&host));
-            }
-        }
+) -> HashMap<Arc<str>, Arc<Outbound<P>>> {
+    let mut shared = Shared::default();
+    let namespaces = store.list::<Namespace>().map(|namespace| name(namespace.as_ref()));
+    namespaces
+        .map(|namespace| {
+            let mut view =
+                View { namespace, rules, settings, seen: Vec::new(), clusters, shared: &mut shared, findings };
+            (namespace.into(), Arc::new(view.outbound()))
+        })
+        .collect()
+}
+
+/// What a set of routes was made of: which conditions stand, and which clusters the destinations are.
+type Dependencies<P> = (Vec<bool>, Vec<Option<Arc<Cluster<P>>>>);
+
+/// What namespaces have in common.
+struct Shared<P> {
+    /// Of each rule set at each port.
+    parts: HashMap<(usize, u16), Vec<(Dependencies<P>, Arc<Vec<Part<P>>>)>>,
+    /// Of each host at each port, by the parts that it has.
+    hosts: HashMap<(String, u16), Vec<(Arc<Vec<Part<P>>>, Arc<VirtualHost<P>>)>>,
+    /// Of each service without rules.
+    plain: HashMap<(usize, u16), Vec<(Option<Arc<Cluster<P>>>, Arc<VirtualHost<P>>)>>,
+}
+
+impl<P> Default for Shared<P> {
+    fn default() -> Self {
+        Self { parts: HashMap::new(), hosts: HashMap::new(), plain: HashMap::new() }
     }
-    // Hosts that are no Service: anything that a VirtualService gives a meaning.
-    for (host, rules) in &bound.exact {
-        if registry.get(host).is_none() {
-            let entrance = Entrance { registry, gateway: "mesh", port: DEFAULT_PORT };
-            let name = format!("{host}:{DEFAULT_PORT}");
-            let routes = entrance.routes(rules, findings);
-            let table = tables.entry(DEFAULT_PORT).or_default();
-            table.insert(HostPattern::parse(host), Arc::new(VirtualHost { name, routes }));
-        }
-    }
-    tables
 }
 
-/// Every name that a pod may call a Service by, and its address (Istio, `generateVirtualHostDomains`).
-fn names<P>(service: &MeshService<P>) -> impl Iterator<Item = String> {
-    let MeshService { name, namespace, fqdn, ip, .. } = service;
-    let short = (namespace == SHORT_NAMES).then(|| name.clone());
-    [fqdn.clone(), format!("{name}.{namespace}.svc"), format!("{name}.{namespace}")]
-        .into_iter()
-        .chain(short)
-        .chain(ip.clone())
+/// A namespace at work.
+struct View<'v, 'a, P> {
+    namespace: &'v str,
+    rules: &'v AllRules,
+    settings: &'v Settings,
+    /// The rules that are seen here, in Istio's order: private ones, those exported here, those for all.
+    seen: Vec<usize>,
+    clusters: &'v mut Clusters<'a, P>,
+    shared: &'v mut Shared<P>,
+    findings: &'v mut Findings,
 }
 
-/// Which `VirtualService` a host obeys in the mesh: they are not merged, the oldest for a host has it.
-struct Bound<'a> {
-    exact: BTreeMap<String, &'a VirtualService>,
-    /// Wildcards, the longest first.
-    wild: Vec<(HostPattern, &'a VirtualService)>,
-}
+/// A host's place among the rules.
+type Place = (u8, usize);
 
-impl<'a> Bound<'a> {
-    fn new(virtual_services: &'a [Arc<VirtualService>]) -> Self {
-        let mut exact = BTreeMap::new();
-        let mut wild: Vec<(usize, HostPattern, &VirtualService)> = Vec::new();
-        for service in virtual_services {
-            let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
-            let routed = !service.spec.http.is_empty() && serves(&service.spec.gateways, namespace, "mesh");
-            for host in service.spec.hosts.iter().filter(|_| routed) {
-                let host = full_name(host, namespace);
-                match HostPattern::parse(&host) {
-                    HostPattern::Exact(_) => drop(exact.entry(host).or_insert(service.as_ref())),
-                    pattern => wild.push((host.len(), pattern, service)),
+impl<P> View<'_, '_, P> {
+    fn outbound(&mut self) -> Outbound<P> {
+        let registry = self.clusters.registry;
+        let mut seen: Vec<Place> = (0..self.rules.all.len()).filter_map(|index| self.place(index)).collect();
+        seen.sort_unstable();
+        self.seen = seen.into_iter().map(|(_, index)| index).collect();
+        let services: Vec<usize> = registry
+            .all()
+            .filter(|(index, service)| registry.find(&service.host, self.namespace, None) == Some(*index))
+            .map(|(index, _)| index)
+            .collect();
+        let mut by_port: BTreeMap<u16, Vec<usize>> = BTreeMap::from([(DEFAULT_PORT, Vec::new())]);
+        let mut passthrough: HashMap<u16, HostTable<Arc<Cluster<P>>>> = HashMap::new();
+        for index in services {
+            let service = registry.get(index);
+            for port in &service.ports {
+                if port.protocol.is_http() {
+                    by_port.entry(port.number).or_default().push(index);
+                } else if let Ok(cluster) = self.cluster(index, port.number) {
+                    passthrough.entry(port.number).or_default().insert(HostPattern::parse(&service.host), cluster);
                 }
             }
         }
-        // A stable sort: of two equal ones the older stays first.
-        wild.sort_by_key(|(length, ..)| std::cmp::Reverse(*length));
-        Self { exact, wild: wild.into_iter().map(|(_, pattern, service)| (pattern, service)).collect() }
+        let ports = by_port.into_iter().map(|(port, services)| (port, self.port(port, &services)));
+        let ports = ports.collect();
+        Outbound { ports, passthrough, unknown: self.settings.unknown_hosts(self.namespace) }
     }
 
-    fn of(&self, fqdn: &str) -> Option<&'a VirtualService> {
-        let host = HostPattern::Exact(fqdn.to_owned());
-        let wild = || self.wild.iter().find(|(pattern, _)| pattern.covers(&host)).map(|(_, service)| *service);
-        self.exact.get(fqdn).copied().or_else(wild)
+    /// A rule set that is for the mesh and seen here, and its place.
+    fn place(&self, index: usize) -> Option<Place> {
+        let mesh = self.rules.all[index].gateways.iter().any(|gateway| gateway == "mesh");
+        mesh.then(|| self.rules.rank(index, self.namespace)).flatten().map(|rank| (rank, index))
     }
+
+    /// The hosts that are known at a port.
+    fn port(&mut self, port: u16, services: &[usize]) -> Hosts<P> {
+        let registry = self.clusters.registry;
+        let here: HashSet<&str> = services.iter().map(|index| registry.get(*index).host.as_str()).collect();
+        let mut obeying: HashMap<usize, Vec<usize>> = HashMap::new();
+        for index in services {
+            for rules in self.obeys(&registry.get(*index).host) {
+                obeying.entry(rules).or_default().push(*index);
+            }
+        }
+        let mut table = Table::default();
+        let mut claimed: HashSet<usize> = HashSet::new();
+        let rules = self.rules;
+        for index in std::mem::take(&mut self.seen) {
+            let obeying = obeying.get(&index).map_or(&[][..], Vec::as_slice);
+            self.seen.push(index);
+            // A host that is no service is known at port 80, and at the ports of services that the same rules are for.
+            if obeying.is_empty() && port != DEFAULT_PORT {
+                continue;
+            }
+            let parts = self.parts(index, port);
+            if parts.is_empty() {
+                continue;
+            }
+            for host in rules.all[index].hosts.iter().filter(|host| !is_service(host, &here)) {
+                let virtual_host = self.host(host, port, &parts);
+                table.add(host, virtual_host);
+            }
+            for service in obeying.iter().filter(|service| claimed.insert(**service)) {
+                let virtual_host = self.host(&registry.get(*service).host, port, &parts);
+                table.add_service(registry.get(*service), self.namespace, virtual_host);
+            }
+        }
+        for index in services.iter().filter(|index| !claimed.contains(index)) {
+            let virtual_host = self.plain(*index, port);
+            table.add_service(registry.get(*index), self.namespace, virtual_host);
+        }
+        table.finish()
+    }
+
+    /// The rule sets that a service obeys if they have routes: those that name it, or else the one with the longest
+    /// wildcard (Istio, `MostSpecificWildcardVirtualServiceIndex`).
+    fn obeys(&self, host: &str) -> Vec<usize> {
+        let places = |list: &[usize]| {
+            let mut places: Vec<Place> = list.iter().filter_map(|index| self.place(*index)).collect();
+            places.sort_unstable();
+            places
+        };
+        let index = &self.rules.mesh;
+        let exact = places(index.exact(host));
+        if !exact.is_empty() {
+            return exact.into_iter().map(|(_, index)| index).collect();
+        }
+        let wild = index.find(host).find_map(|list| places(list).first().copied());
+        wild.into_iter().map(|(_, index)| index).collect()
+    }
+
+    fn parts(&mut self, index: usize, port: u16) -> Arc<Vec<Part<P>>> {
+        let rules = &self.rules.all[index];
+        let entrance = Entrance {
+            viewer: Viewer { gateway: "mesh", port, namespace: self.namespace, labels: None },
+            client: Client { namespace: self.namespace, gateway: false },
+            tls: false,
+        };
+        let dependencies = rules.dependencies(entrance, self.clusters);
+        let known = self.shared.parts.entry((index, port)).or_default();
+        if let Some((_, parts)) = known.iter().find(|(other, _)| same(other, &dependencies)) {
+            return Arc::clone(parts);
+        }
+        let parts = Arc::new(rules.routes(entrance, self.clusters, self.findings));
+        known.push((dependencies, Arc::clone(&parts)));
+        parts
+    }
+
+    /// A host with these routes.
+    fn host(&mut self, host: &str, port: u16, parts: &Arc<Vec<Part<P>>>) -> Arc<VirtualHost<P>> {
+        let known = self.shared.hosts.entry((host.to_owned(), port)).or_default();
+        if let Some((_, host)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, parts)) {
+            return Arc::clone(host);
+        }
+        let routes = RouteTable::new(parts.iter().map(Part::route).collect());
+        let made = Arc::new(VirtualHost { name: format!("{host}:{port}"), routes, https_redirect: false });
+        known.push((Arc::clone(parts), Arc::clone(&made)));
+        made
+    }
+
+    /// A service that obeys no rules.
+    fn plain(&mut self, service: usize, port: u16) -> Arc<VirtualHost<P>> {
+        let cluster = self.cluster(service, port).ok();
+        let known = self.shared.plain.entry((service, port)).or_default();
+        let is_it = |other: &Option<Arc<Cluster<P>>>| same_cluster(other, &cluster);
+        if let Some((_, host)) = known.iter().find(|(other, _)| is_it(other)) {
+            return Arc::clone(host);
+        }
+        let host = &self.clusters.registry.get(service).host;
+        let routes = RouteTable::new(vec![default_route(cluster.clone(), self.settings.retry())]);
+        let made = Arc::new(VirtualHost { name: format!("{host}:{port}"), routes, https_redirect: false });
+        known.push((cluster, Arc::clone(&made)));
+        made
+    }
+
+    fn cluster(&mut self, service: usize, port: u16) -> Result<Arc<Cluster<P>>, String> {
+        let client = Client { namespace: self.namespace, gateway: false };
+        self.clusters.get(service, port, "", client, self.findings)
+    }
+}
+
+/// Hosts in the order in which they claim names: full names first, for no short form may hide one.
+struct Table<'t, P> {
+    hosts: Hosts<P>,
+    short: Vec<(&'t MeshService<P>, &'t str, Arc<VirtualHost<P>>)>,
+}
+
+impl<P> Default for Table<'_, P> {
+    fn default() -> Self {
+        Self { hosts: HostTable::default(), short: Vec::new() }
+    }
+}
+
+impl<'t, P> Table<'t, P> {
+    fn add(&mut self, host: &str, virtual_host: Arc<VirtualHost<P>>) {
+        self.hosts.insert(HostPattern::parse(host), virtual_host);
+    }
+
+    fn add_service(&mut self, service: &'t MeshService<P>, namespace: &'t str, virtual_host: Arc<VirtualHost<P>>) {
+        self.add(&service.host, Arc::clone(&virtual_host));
+        self.short.push((service, namespace, virtual_host));
+    }
+
+    fn finish(mut self) -> Hosts<P> {
+        for (service, namespace, host) in self.short {
+            for name in other_names(service, namespace) {
+                self.hosts.insert(HostPattern::Exact(name), Arc::clone(&host));
+            }
+        }
+        self.hosts
+    }
+}
+
+/// The other names that a pod of `namespace` may call a service by, and its addresses (Istio, `generateVirtualHostDomains`).
+fn other_names<P>(service: &MeshService<P>, namespace: &str) -> Vec<String> {
+    let host = &service.host;
+    let mut names = service
+        .addresses
+        .iter()
+        .map(|ip| if ip.contains(':') { format!("[{ip}]") } else { ip.clone() })
+        .collect::<Vec<_>>();
+    if host.starts_with('*') {
+        return names;
+    }
+    names.push(format!("{host}."));
+    if let Some((name, home)) = host.strip_suffix(DOMAIN).and_then(|short| short.split_once('.'))
+        && !home.contains('.')
+    {
+        names.push(format!("{name}.{home}.svc"));
+        names.push(format!("{name}.{home}"));
+        if home == namespace {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// Whether a host of rules means services of this port: one by its name, or any by a wildcard.
+fn is_service(host: &str, here: &HashSet<&str>) -> bool {
+    if !host.starts_with('*') {
+        return here.contains(host);
+    }
+    let pattern = HostPattern::parse(host);
+    here.iter().any(|service| pattern.covers(&HostPattern::parse(service)))
+}
+
+fn same<P>(a: &Dependencies<P>, b: &Dependencies<P>) -> bool {
+    a.0 == b.0 && a.1.len() == b.1.len() && a.1.iter().zip(&b.1).all(|(a, b)| same_cluster(a, b))
+}
+
+fn same_cluster<P>(a: &Option<Arc<Cluster<P>>>, b: &Option<Arc<Cluster<P>>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The route of a service without rules (Istio names it `default`).
+pub(super) fn default_route<P>(cluster: Option<Arc<Cluster<P>>>, retry: Option<RetryPolicy>) -> Route<P> {
+    let destination = Destination {
+        weight: 1,
+        cluster,
+        request_headers: HeaderChanges::default(),
+        response_headers: HeaderChanges::default(),
+    };
+    let forward = Forward {
+        destinations: vec![destination],
+        rewrite: Rewrite::default(),
+        timeout: None,
+        retry,
+        mirrors: Vec::new(),
+    };
+    let action = Action {
+        answer: Answer::Forward(forward),
+        fault: None,
+        cors: None,
+        request_headers: HeaderChanges::default(),
+        response_headers: HeaderChanges::default(),
+    };
+    Route { name: "default".to_owned(), condition: Condition::default(), action: Arc::new(action) }
 }

@@ -1,54 +1,107 @@
-//! Services as the mesh knows them: a cluster for each port, with the endpoints that are ready.
+//! Services as the mesh knows them, Kubernetes' and those of `ServiceEntry`s: hosts, ports, and who answers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use malha_routing::{
-    Cluster, Destination, Endpoint, HostPattern, HostTable, Listener, ListenerKind, Route, VirtualHost,
-};
 
 use crate::controllers::{name, uid};
+use crate::object::ServiceEntry;
 use crate::store::Store;
 
-use super::Endpoints;
+use super::visibility::Visibility;
+use super::workloads::{Member, Workloads};
+use super::{Age, Findings, age, service_entries};
 
 /// Domain of the cluster's names.
 const DOMAIN: &str = "cluster.local";
 
-/// All Services, by their full names.
+/// Istio's annotation of Services that stands for `exportTo`.
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
+
+/// All services.
 #[derive(Debug)]
 pub(super) struct Registry<P> {
-    services: BTreeMap<String, MeshService<P>>,
+    services: Vec<MeshService<P>>,
+    /// Of those with the same host, Kubernetes' come first and then the oldest.
+    by_host: HashMap<String, Vec<usize>>,
 }
 
-/// A Service.
+/// A service: one host.
 #[derive(Debug)]
 pub(super) struct MeshService<P> {
-    pub(super) name: String,
+    /// `posts-service.default.svc.cluster.local`, or a host of a `ServiceEntry`, which may be a wildcard.
+    pub(super) host: String,
     pub(super) namespace: String,
-    /// `posts-service.default.svc.cluster.local`
-    pub(super) fqdn: String,
-    /// Its address, if it has one of its own.
-    pub(super) ip: Option<String>,
+    pub(super) origin: Origin,
+    /// Its addresses, if it has any of its own.
+    pub(super) addresses: Vec<String>,
     /// In the manifest's order.
-    pub(super) ports: Vec<(u16, Arc<Cluster<P>>)>,
-    load_balancer: bool,
+    pub(super) ports: Vec<Port<P>>,
+    pub(super) visibility: Visibility,
+    /// Whether requests go where the caller resolved the name to.
+    pub(super) original_destination: bool,
+    /// Names that its certificate may have (`ServiceEntry.subjectAltNames`).
+    pub(super) subject_alt_names: Vec<String>,
+    pub(super) age: Age,
+}
+
+/// Where a service comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A Service of Kubernetes.
+    Kubernetes {
+        /// Its name.
+        name: String,
+        /// Whether it is of type `LoadBalancer`.
+        load_balancer: bool,
+    },
+    /// A `ServiceEntry`.
+    Entry {
+        /// Whether it is outside of the mesh.
+        external: bool,
+    },
+}
+
+/// A port of a service.
+#[derive(Debug)]
+pub(super) struct Port<P> {
+    pub(super) number: u16,
+    pub(super) protocol: PortProtocol,
+    /// The ready ones.
+    pub(super) members: Vec<Member<P>>,
+}
+
+/// What is spoken on a port, as far as it matters to the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PortProtocol {
+    /// HTTP/1.1
+    Http,
+    /// HTTP/2, gRPC included.
+    Http2,
+    /// TLS that passes through.
+    Tls,
+}
+
+impl PortProtocol {
+    /// Whether requests are seen.
+    pub(super) fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Http2)
+    }
 }
 
 impl<P> MeshService<P> {
-    pub(super) fn cluster(&self, port: u16) -> Option<&Arc<Cluster<P>>> {
-        self.ports.iter().find(|(number, _)| *number == port).map(|(_, cluster)| cluster)
+    pub(super) fn port(&self, number: u16) -> Option<&Port<P>> {
+        self.ports.iter().find(|port| port.number == number)
     }
 
-    /// Its name and port, as Istio names virtual hosts.
-    pub(super) fn domain(&self, port: u16) -> String {
-        format!("{}:{port}", self.fqdn)
+    pub(super) fn is_kubernetes(&self) -> bool {
+        matches!(self.origin, Origin::Kubernetes { .. })
     }
 }
 
-/// The full name of a host as a `VirtualService` in `namespace` writes it: a name without dots is a Service of that
+/// The full name of a host as an object of Istio in `namespace` writes it: a name without dots is a Service of that
 /// namespace, everything else is a full name already (Istio, `ResolveShortnameToFQDN`).
 pub(super) fn full_name(host: &str, namespace: &str) -> String {
     if host == "*" || host.contains('.') {
@@ -58,83 +111,110 @@ pub(super) fn full_name(host: &str, namespace: &str) -> String {
     }
 }
 
-/// The route of a Service without a `VirtualService` (Istio names it `default`).
-pub(super) fn default_route<P>(cluster: &Arc<Cluster<P>>) -> Route<P> {
-    Route {
-        name: "default".to_owned(),
-        matches: Vec::new(),
-        rewrite: None,
-        destinations: vec![Destination { weight: 100, cluster: Some(Arc::clone(cluster)) }],
-    }
-}
-
 impl<P> Registry<P> {
-    pub(super) fn new(store: &Store, endpoints: Endpoints<'_, P>) -> Self {
-        let services = store.list::<Service>().filter_map(|service| mesh_service(store, service, endpoints));
-        Self { services: services.map(|service| (service.fqdn.clone(), service)).collect() }
+    pub(super) fn new(store: &Store, workloads: &mut Workloads<'_, '_, P>, findings: &mut Findings) -> Self {
+        let mut services: Vec<MeshService<P>> =
+            store.list::<Service>().filter_map(|service| mesh_service(store, service, workloads)).collect();
+        for entry in store.list::<ServiceEntry>() {
+            services.extend(service_entries::services(entry, workloads, findings));
+        }
+        services.sort_by(|a, b| {
+            let order = |service: &MeshService<P>| !service.is_kubernetes();
+            order(a).cmp(&order(b)).then_with(|| a.age.cmp(&b.age)).then_with(|| a.host.cmp(&b.host))
+        });
+        let mut by_host: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, service) in services.iter().enumerate() {
+            by_host.entry(service.host.clone()).or_default().push(index);
+        }
+        Self { services, by_host }
     }
 
-    pub(super) fn get(&self, fqdn: &str) -> Option<&MeshService<P>> {
-        self.services.get(fqdn)
+    pub(super) fn get(&self, index: usize) -> &MeshService<P> {
+        &self.services[index]
     }
 
-    pub(super) fn services(&self) -> impl Iterator<Item = &MeshService<P>> {
-        self.services.values()
+    /// Whether there is such a host at all, whoever may see it.
+    pub(super) fn knows(&self, host: &str) -> bool {
+        self.by_host.contains_key(host)
     }
 
-    /// An entrance for each port of each Service of type `LoadBalancer`. As kube-proxy would, it goes to the endpoints
-    /// whatever host is asked for, past all `VirtualService`s.
-    pub(super) fn load_balancers(&self) -> impl Iterator<Item = Listener<P>> {
-        let services = self.services.values().filter(|service| service.load_balancer);
-        services.flat_map(|service| {
-            service.ports.iter().map(|(port, cluster)| {
-                let mut hosts = HostTable::default();
-                let host = VirtualHost { name: service.domain(*port), routes: vec![default_route(cluster)] };
-                hosts.insert(HostPattern::Any, Arc::new(host));
-                let kind =
-                    ListenerKind::LoadBalancer { namespace: service.namespace.clone(), service: service.name.clone() };
-                Listener { kind, port: *port, hosts }
-            })
-        })
+    /// The service that a host means for proxies of `client`; of several that they see, one in `near` comes first
+    /// (Istio, `buildNameToServiceMapForHTTPRoutes`), then Kubernetes', then the oldest (`addService` of `sidecar.go`).
+    pub(super) fn find(&self, host: &str, client: &str, near: Option<&str>) -> Option<usize> {
+        let all = self.by_host.get(host)?;
+        let seen = |index: &&usize| self.services[**index].visibility.reaches(client);
+        let nearest =
+            near.and_then(|near| all.iter().filter(seen).find(|index| self.services[**index].namespace == near));
+        let rank = |index: &&usize| {
+            let service = &self.services[**index];
+            (!service.is_kubernetes(), service.visibility.rank(&service.namespace, client))
+        };
+        nearest.or_else(|| all.iter().filter(seen).min_by_key(rank)).copied()
+    }
+
+    /// All services with their indexes: Kubernetes' first, each kind by age.
+    pub(super) fn all(&self) -> impl Iterator<Item = (usize, &MeshService<P>)> {
+        self.services.iter().enumerate()
     }
 }
 
-fn mesh_service<P>(store: &Store, service: &Service, endpoints: Endpoints<'_, P>) -> Option<MeshService<P>> {
+fn mesh_service<P>(store: &Store, service: &Service, workloads: &mut Workloads<'_, '_, P>) -> Option<MeshService<P>> {
     let spec = service.spec.as_ref()?;
     if spec.type_.as_deref() == Some("ExternalName") {
         return None;
     }
     let namespace = service.metadata.namespace.clone().unwrap_or_default();
-    let fqdn = format!("{}.{namespace}.svc.{DOMAIN}", name(service));
-    let mut ready = ready(store, service, endpoints);
+    let mut ready = ready(store, service, workloads);
     let ports = spec.ports.iter().flatten().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP");
-    let ports = ports.filter_map(|port: &ServicePort| {
+    let ports = ports.filter_map(|port| {
         let number = u16::try_from(port.port).ok()?;
-        let endpoints = ready.remove(port.name.as_deref().unwrap_or_default()).unwrap_or_default();
-        Some((number, Arc::new(Cluster { name: format!("outbound|{number}||{fqdn}"), endpoints })))
+        let members = ready.remove(port.name.as_deref().unwrap_or_default()).unwrap_or_default();
+        Some(Port { number, protocol: protocol(port), members })
     });
+    let export_to = service.metadata.annotations.as_ref().and_then(|annotations| annotations.get(EXPORT_TO));
+    let export_to = export_to.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|one| !one.is_empty());
     Some(MeshService {
+        host: full_name(name(service), &namespace),
+        visibility: Visibility::new(export_to, &namespace),
         ports: ports.collect(),
-        name: name(service).to_owned(),
+        origin: Origin::Kubernetes {
+            name: name(service).to_owned(),
+            load_balancer: spec.type_.as_deref() == Some("LoadBalancer"),
+        },
         namespace,
-        ip: spec.cluster_ip.clone().filter(|ip| ip != "None"),
-        load_balancer: spec.type_.as_deref() == Some("LoadBalancer"),
-        fqdn,
+        addresses: spec.cluster_ip.clone().filter(|ip| ip != "None").into_iter().collect(),
+        original_destination: false,
+        subject_alt_names: Vec::new(),
+        age: age(&service.metadata),
     })
 }
 
-/// The ready endpoints of a Service, by the name of its port.
-fn ready<P>(store: &Store, service: &Service, find: Endpoints<'_, P>) -> HashMap<String, Vec<Arc<Endpoint<P>>>> {
+/// A port is HTTP/2 if `appProtocol` or the beginning of its name says so (Istio, "Explicit protocol selection"); all others are
+/// taken for HTTP/1.1.
+fn protocol(port: &ServicePort) -> PortProtocol {
+    let named = port.name.as_deref().map(|name| name.split_once('-').map_or(name, |(first, _)| first));
+    match port.app_protocol.as_deref().or(named).unwrap_or_default() {
+        "http2" | "grpc" | "kubernetes.io/h2c" => PortProtocol::Http2,
+        _ => PortProtocol::Http,
+    }
+}
+
+/// The ready members of a Service, by the name of its port.
+fn ready<P>(store: &Store, service: &Service, workloads: &mut Workloads<'_, '_, P>) -> HashMap<String, Vec<Member<P>>> {
     let mut ready: HashMap<String, Vec<_>> = HashMap::new();
     for slice in store.owned::<EndpointSlice>(uid(service)) {
         let endpoints = slice.endpoints.iter();
-        let pods: Vec<&str> = endpoints
+        let pods: Vec<&Arc<Pod>> = endpoints
             .filter(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true))
-            .filter_map(|endpoint| endpoint.target_ref.as_ref()?.uid.as_deref())
+            .filter_map(|endpoint| {
+                let target = endpoint.target_ref.as_ref()?;
+                let pod = store.get::<Pod>(target.namespace.as_deref()?, target.name.as_deref()?)?;
+                (pod.metadata.uid == target.uid).then_some(pod)
+            })
             .collect();
         for port in slice.ports.iter().flatten() {
             let Some(number) = port.port.and_then(|number| u16::try_from(number).ok()) else { continue };
-            let found = pods.iter().filter_map(|pod| find(pod, number));
+            let found = pods.iter().filter_map(|pod| workloads.pod(pod, number));
             ready.entry(port.name.clone().unwrap_or_default()).or_default().extend(found);
         }
     }

@@ -1,31 +1,69 @@
 //! The HTTP rules of a `VirtualService` as routes (Istio, `BuildHTTPRoutesForVirtualService` in
 //! `pilot/pkg/networking/core/route/route.go`).
 //!
-//! Carried out: `match` on `uri` exact and prefix, `port` and `gateways`; `route` with weights, hosts and ports;
-//! `rewrite.uri`. An alternative with another condition is left out, and a rule that answers without a destination or
-//! rewrites by regular expression as well: neither may take requests that it was not written for, nor send them where it does
-//! not want them. What a rule asks for besides (timeouts, retries, faults, mirrors, headers, CORS) does not change where a
-//! request goes; malha-manifest reports it.
+//! A rule is read once ([`Rules::new`]) and becomes routes at each entrance ([`Rules::routes`]): which conditions stand
+//! there and which clusters its destinations are depends on who looks. A rule with a part that cannot be read is left
+//! out as a whole: it may neither take requests that it was not written for nor treat them otherwise.
 
 use std::sync::Arc;
 
-use malha_manifest::istio::{self, HttpMatch, HttpRoute, StringMatch};
-use malha_routing::{Cluster, Destination, PathMatch, Rewrite, Route, RouteMatch};
+use malha_manifest::istio::Retries;
+use malha_routing::{Action, Answer, Balancer, Cluster, Condition, Destination, Forward, Mirror, Redirect, Route};
 
 use crate::controllers::name;
 use crate::object::{Key, Kind, VirtualService};
+use crate::store::Store;
 
 use super::Findings;
-use super::registry::{Registry, full_name};
+use super::actions::{self, Plan, Target};
+use super::clusters::{Client, Clusters};
+use super::delegates::{self, Sourced};
+use super::host_index::HostIndex;
+use super::matching::{Alternative, Viewer, is_everything};
+use super::registry::full_name;
+use super::visibility::Visibility;
 
-/// For whom rules are translated.
+/// The rules of one `VirtualService`.
 #[derive(Debug)]
-pub(super) struct Entrance<'a, P> {
-    pub(super) registry: &'a Registry<P>,
-    /// `mesh`, or `namespace/name` of a gateway.
-    pub(super) gateway: &'a str,
-    /// Port that requests come in on.
-    pub(super) port: u16,
+pub(super) struct Rules {
+    pub(super) namespace: String,
+    /// In full.
+    pub(super) hosts: Vec<String>,
+    pub(super) gateways: Vec<String>,
+    pub(super) visibility: Visibility,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    object: Key,
+    index: usize,
+    name: String,
+    alternatives: Vec<Alternative>,
+    plan: Plan,
+}
+
+/// Where routes stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entrance<'a> {
+    pub(super) viewer: Viewer<'a>,
+    pub(super) client: Client<'a>,
+    /// Whether clients speak TLS.
+    pub(super) tls: bool,
+}
+
+/// A route before it is one: of these several hosts can have their own.
+#[derive(Debug)]
+pub(super) struct Part<P> {
+    name: String,
+    pub(super) condition: Condition,
+    action: Arc<Action<P>>,
+}
+
+impl<P> Part<P> {
+    pub(super) fn route(&self) -> Route<P> {
+        Route { name: self.name.clone(), condition: self.condition.clone(), action: Arc::clone(&self.action) }
+    }
 }
 
 /// Whether a list of gateways in a `VirtualService` of `namespace` names the entrance: `mesh`, or `namespace/name` of a
@@ -38,138 +76,241 @@ pub(crate) fn serves(gateways: &[String], namespace: &str, entrance: &str) -> bo
     gateways.iter().any(|gateway| gateway == entrance || Some(gateway.as_str()) == bare)
 }
 
-/// A weight and where it goes.
-type Share<P> = (u32, Option<Arc<Cluster<P>>>);
+impl Rules {
+    pub(super) fn new(
+        store: &Store,
+        service: &VirtualService,
+        retries: Option<&Retries>,
+        findings: &mut Findings,
+    ) -> Self {
+        let namespace = service.metadata.namespace.clone().unwrap_or_default();
+        let key = Key::new(Kind::VirtualService, namespace.as_str(), name(service));
+        let mut rules = Vec::new();
+        let mut read = |sourced: &Sourced| rules.extend(rule(sourced, &namespace, retries, findings));
+        if service.spec.http.iter().any(|rule| rule.delegate.is_some()) {
+            let mut beside = Findings::default();
+            delegates::rules(store, service, &key, &mut beside).iter().for_each(&mut read);
+            findings.extend(beside);
+        } else {
+            for (index, rule) in service.spec.http.iter().enumerate() {
+                read(&Sourced { rule: rule.clone(), object: key.clone(), index });
+            }
+        }
+        Self {
+            hosts: service.spec.hosts.iter().map(|host| full_name(host, &namespace)).collect(),
+            gateways: if service.spec.gateways.is_empty() {
+                vec!["mesh".to_owned()]
+            } else {
+                service.spec.gateways.clone()
+            },
+            visibility: Visibility::new(service.spec.export_to.iter().map(String::as_str), &namespace),
+            namespace,
+            rules,
+        }
+    }
 
-impl<P> Entrance<'_, P> {
     /// The routes of all rules, in order. A rule that takes everything is the last.
-    pub(super) fn routes(&self, service: &VirtualService, findings: &mut Findings) -> Vec<Route<P>> {
-        let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
-        let mut routes = Vec::new();
-        for (index, rule) in service.spec.http.iter().enumerate() {
-            let mut author = Author { service, rule: index, findings };
-            let Some(destination) = self.plan(rule, namespace, &mut author) else { continue };
-            if rule.r#match.is_empty() {
-                routes.push(destination(RouteMatch::default(), None));
-                break;
-            }
-            for (at, condition) in rule.r#match.iter().enumerate() {
-                if !self.concerns(condition, namespace) {
-                    continue;
-                }
-                let Some(path) = author.path(at, condition) else { continue };
-                let everything = is_everything(&path);
-                routes.push(destination(path, condition.name.as_deref()));
-                if everything {
-                    return routes;
-                }
-            }
-        }
-        routes
-    }
-
-    /// Whether a condition is for this entrance at all. With `gateways` neither `sourceLabels` nor `sourceNamespace` count
-    /// (`sourceMatchHTTP`).
-    fn concerns(&self, condition: &HttpMatch, namespace: &str) -> bool {
-        let port = condition.port.is_none_or(|port| port == 0 || port == u32::from(self.port));
-        port && (condition.gateways.is_empty() || serves(&condition.gateways, namespace, self.gateway))
-    }
-
-    /// How a rule becomes a route; `None` for a rule that is left out.
-    fn plan(
+    pub(super) fn routes<P>(
         &self,
-        rule: &HttpRoute,
-        namespace: &str,
-        author: &mut Author<'_>,
-    ) -> Option<impl Fn(RouteMatch, Option<&str>) -> Route<P> + use<P>> {
-        let other = [
-            ("redirect", rule.redirect.is_some()),
-            ("directResponse", rule.direct_response.is_some()),
-            ("delegate", rule.delegate.is_some()),
-            (
-                "rewrite.uriRegexRewrite",
-                rule.rewrite.as_ref().is_some_and(|rewrite| rewrite.uri_regex_rewrite.is_some()),
-            ),
-        ];
-        if let Some((field, _)) = other.into_iter().find(|(_, set)| *set) {
-            author.report(format_args!(".{field}: not carried out yet; the rule is left out"));
-            return None;
+        entrance: Entrance<'_>,
+        clusters: &mut Clusters<'_, P>,
+        findings: &mut Findings,
+    ) -> Vec<Part<P>> {
+        let mut parts = Vec::new();
+        for rule in &self.rules {
+            let mut action = None;
+            for alternative in &rule.alternatives {
+                let Some(condition) = alternative.seen_by(entrance.viewer, &self.namespace) else { continue };
+                let action = action.get_or_insert_with(|| {
+                    let mut author = Author { rule, findings };
+                    Arc::new(self.action(rule, entrance, clusters, &mut author))
+                });
+                // Istio: `rule.match`.
+                let name =
+                    alternative.name.as_ref().map_or_else(|| rule.name.clone(), |name| format!("{}.{name}", rule.name));
+                let last = is_everything(&condition);
+                parts.push(Part { name, condition, action: Arc::clone(action) });
+                if last {
+                    return parts;
+                }
+            }
         }
-        let destinations = self.destinations(&rule.route, namespace, author)?;
-        let rewrite = rule.rewrite.as_ref().and_then(|rewrite| rewrite.uri.clone()).filter(|uri| !uri.is_empty());
-        let rule_name = rule.name.clone().unwrap_or_default();
-        Some(move |path: RouteMatch, condition: Option<&str>| Route {
-            // Istio: `rule.match`.
-            name: condition.map_or_else(|| rule_name.clone(), |condition| format!("{rule_name}.{condition}")),
-            matches: if path.path.is_none() { Vec::new() } else { vec![path] },
-            rewrite: rewrite.clone().map(|path| Rewrite { path }),
-            destinations: destinations
-                .iter()
-                .map(|(weight, cluster)| Destination { weight: *weight, cluster: cluster.clone() })
-                .collect(),
-        })
+        parts
     }
 
-    fn destinations(
+    /// What the routes depend on besides the entrance's port: which conditions stand there, and which clusters the
+    /// destinations are. Two entrances with equal answers have the same routes.
+    pub(super) fn dependencies<P>(
         &self,
-        route: &[istio::RouteDestination],
-        namespace: &str,
-        author: &mut Author<'_>,
-    ) -> Option<Vec<Share<P>>> {
-        let weight = |destination: &istio::RouteDestination| {
-            destination.weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(0)
-        };
-        let chosen: Vec<(u32, &istio::Destination)> = match route {
-            // Alone, a destination takes everything.
-            [only] => vec![(100, &only.destination)],
-            // Several without weight or with weight zero get nothing.
-            many => many.iter().map(|one| (weight(one), &one.destination)).filter(|(weight, _)| *weight > 0).collect(),
-        };
-        if chosen.is_empty() {
-            let why = if route.is_empty() { "no destination" } else { "total destination weight = 0" };
-            author.report(format_args!(".route: {why}; the rule is left out"));
-            return None;
-        }
-        let found = chosen.into_iter().map(|(weight, destination)| {
-            let cluster = self.cluster(destination, namespace);
-            (
-                weight,
-                cluster
-                    .map_err(|why| author.report(format_args!(".route: {why}; its share is answered with 503")))
-                    .ok(),
-            )
-        });
-        Some(found.collect())
+        entrance: Entrance<'_>,
+        clusters: &mut Clusters<'_, P>,
+    ) -> (Vec<bool>, Vec<Option<Arc<Cluster<P>>>>) {
+        let conditions = self.rules.iter().flat_map(|rule| &rule.alternatives);
+        let stands = conditions.map(|one| one.stands(entrance.viewer, &self.namespace)).collect();
+        let mut quiet = Findings::default();
+        let targets = self.rules.iter().flat_map(|rule| rule.plan.targets());
+        let found = targets.map(|target| self.cluster(target, entrance, clusters, &mut quiet).ok()).collect();
+        (stands, found)
     }
 
-    /// The cluster of a destination (Istio, `GetDestinationCluster`).
-    fn cluster(&self, destination: &istio::Destination, namespace: &str) -> Result<Arc<Cluster<P>>, String> {
-        let host = full_name(&destination.host, namespace);
-        let Some(service) = self.registry.get(&host) else {
-            let short = destination.host.contains('.') && !host.ends_with(".svc.cluster.local");
+    fn action<P>(
+        &self,
+        rule: &Rule,
+        entrance: Entrance<'_>,
+        clusters: &mut Clusters<'_, P>,
+        author: &mut Author<'_>,
+    ) -> Action<P> {
+        let plan = &rule.plan;
+        let answer = match &plan.answer {
+            actions::Answer::Redirect(redirect) => {
+                let redirect: Redirect = redirect.at(entrance.viewer.port, entrance.tls);
+                Answer::Redirect(redirect)
+            }
+            actions::Answer::Respond { status, body } => Answer::Respond { status: *status, body: body.clone() },
+            actions::Answer::Forward(forward) => Answer::Forward(self.forward(forward, entrance, clusters, author)),
+        };
+        Action {
+            answer,
+            fault: plan.fault.clone(),
+            cors: plan.cors.clone(),
+            request_headers: plan.request_headers.clone(),
+            response_headers: plan.response_headers.clone(),
+        }
+    }
+
+    fn forward<P>(
+        &self,
+        plan: &actions::Forward,
+        entrance: Entrance<'_>,
+        clusters: &mut Clusters<'_, P>,
+        author: &mut Author<'_>,
+    ) -> Forward<P> {
+        let mut find = |target: &Target, field: &str, otherwise: &str| {
+            let found = self.cluster(target, entrance, clusters, author.findings);
+            found.map_err(|why| author.report(format_args!(".{field}: {why}; {otherwise}"))).ok()
+        };
+        let destinations: Vec<Destination<P>> = plan
+            .destinations
+            .iter()
+            .map(|one| Destination {
+                weight: one.weight,
+                cluster: find(&one.target, "route", "its share is answered with 503"),
+                request_headers: one.request_headers.clone(),
+                response_headers: one.response_headers.clone(),
+            })
+            .collect();
+        let mirrors = plan
+            .mirrors
+            .iter()
+            .map(|(share, target)| Mirror { share: *share, cluster: find(target, "mirror", "nothing is copied") });
+        let mirrors = mirrors.collect();
+        let mut retry = plan.retry.clone();
+        // A consistent hash stays with its host (Istio, `ConvertPolicy`), where there is but one destination.
+        if let ([only], Some(retry)) = (destinations.as_slice(), &mut retry)
+            && !plan.explicit_previous_hosts
+            && only
+                .cluster
+                .as_ref()
+                .is_some_and(|cluster| matches!(cluster.policy.balancer, Balancer::ConsistentHash { .. }))
+        {
+            retry.avoid_previous_hosts = false;
+        }
+        Forward { destinations, rewrite: plan.rewrite.clone(), timeout: plan.timeout, retry, mirrors }
+    }
+
+    /// The cluster of a destination (Istio, `GetDestinationCluster`). Without a port it is the one that the request came
+    /// in on; a gateway takes the only port of a service that has but one.
+    fn cluster<P>(
+        &self,
+        target: &Target,
+        entrance: Entrance<'_>,
+        clusters: &mut Clusters<'_, P>,
+        findings: &mut Findings,
+    ) -> Result<Arc<Cluster<P>>, String> {
+        let host = &target.host;
+        let registry = clusters.registry;
+        let near = entrance.client.gateway.then_some(self.namespace.as_str());
+        let Some(service) = registry.find(host, entrance.client.namespace, near) else {
+            if registry.knows(host) {
+                return Err(format!("destination {host} is not exported to namespace {}", entrance.client.namespace));
+            }
+            let short = target.written.contains('.') && !host.ends_with(".svc.cluster.local");
             let hint = if short { " (write a name without dots, or the full one, as Istio needs it)" } else { "" };
             return Err(format!("destination {host} is no service of the mesh{hint}"));
         };
-        if let Some(subset) = destination.subset.as_deref().filter(|subset| !subset.is_empty()) {
-            return Err(format!("subset {subset} of {host}: subsets are not carried out yet"));
-        }
-        let port = match (destination.port, service.ports.as_slice()) {
-            (Some(port), _) => port.number,
-            (None, [(only, _)]) => u32::from(*only),
-            // With several ports: the one that the request came in on.
-            (None, _) => u32::from(self.port),
+        let known = registry.get(service);
+        let port = match (target.port, known.ports.as_slice()) {
+            (Some(port), _) => port,
+            (None, [only]) if entrance.client.gateway => u32::from(only.number),
+            (None, _) => u32::from(entrance.viewer.port),
         };
-        let cluster = u16::try_from(port).ok().and_then(|port| service.cluster(port));
-        cluster.cloned().ok_or_else(|| format!("destination {host} has no port {port}"))
+        let missing = |port: u32| {
+            let hint = match (target.port, known.ports.as_slice()) {
+                (None, [only, ..]) => format!(" (requests come in on it; write port: {{number: {}}})", only.number),
+                _ => String::new(),
+            };
+            format!("destination {host} has no port {port}{hint}")
+        };
+        let number = u16::try_from(port).ok().filter(|number| known.port(*number).is_some());
+        clusters.get(service, number.ok_or_else(|| missing(port))?, &target.subset, entrance.client, findings)
     }
 }
 
-/// Whether a condition takes every request (Istio, `IsCatchAllRoute`).
-fn is_everything(condition: &RouteMatch) -> bool {
-    match &condition.path {
-        None => true,
-        Some(PathMatch::Prefix(prefix)) => prefix == "/",
-        Some(PathMatch::Exact(_)) => false,
+impl Plan {
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        let forward = match &self.answer {
+            actions::Answer::Forward(forward) => Some(forward),
+            _ => None,
+        };
+        forward.into_iter().flat_map(|forward| {
+            let destinations = forward.destinations.iter().map(|destination| &destination.target);
+            destinations.chain(forward.mirrors.iter().map(|(_, target)| target))
+        })
+    }
+}
+
+fn rule(sourced: &Sourced, namespace: &str, retries: Option<&Retries>, findings: &mut Findings) -> Option<Rule> {
+    let Sourced { rule, object, index } = sourced;
+    let mut report = |what: String| findings.add(object.clone(), format!("spec.http[{index}].{what}"));
+    let mut notes = Vec::new();
+    let plan = actions::plan(rule, namespace, retries, &mut notes);
+    notes.into_iter().for_each(&mut report);
+    let mut alternatives = Vec::new();
+    let mut good = true;
+    for (at, condition) in rule.r#match.iter().enumerate() {
+        match Alternative::new(condition) {
+            Ok(alternative) => alternatives.push(alternative),
+            Err(why) => {
+                report(format!("match[{at}].{why}; the rule is left out"));
+                good = false;
+            }
+        }
+    }
+    if rule.r#match.is_empty() {
+        alternatives.push(Alternative::default());
+    }
+    match plan {
+        Ok(plan) if good => {
+            let name = rule.name.clone().unwrap_or_default();
+            Some(Rule { object: object.clone(), index: *index, name, alternatives, plan })
+        }
+        Ok(_) => None,
+        Err(why) => {
+            report(format!("{why}; the rule is left out"));
+            None
+        }
+    }
+}
+
+/// Says whose rule it is in findings.
+struct Author<'a> {
+    rule: &'a Rule,
+    findings: &'a mut Findings,
+}
+
+impl Author<'_> {
+    fn report(&mut self, what: std::fmt::Arguments<'_>) {
+        self.findings.add(self.rule.object.clone(), format!("spec.http[{}]{what}", self.rule.index));
     }
 }
 
@@ -177,57 +318,61 @@ fn is_everything(condition: &RouteMatch) -> bool {
 /// `SortVHostRoutes`).
 pub(super) fn catch_all_last<P>(routes: &mut [Route<P>]) {
     // A stable sort: the others keep their order.
-    routes.sort_by_key(|route| route.matches.is_empty() || route.matches.iter().any(is_everything));
+    routes.sort_by_key(|route| is_everything(&route.condition));
 }
 
-/// Says whose rule it is in findings.
-struct Author<'a> {
-    service: &'a VirtualService,
-    rule: usize,
-    findings: &'a mut Findings,
+/// All `VirtualService`s with hosts, in the order in which they claim them: the oldest first.
+#[derive(Debug)]
+pub(super) struct AllRules {
+    pub(super) all: Vec<Rules>,
+    /// Those for the mesh by their hosts.
+    pub(super) mesh: HostIndex<usize>,
+    /// Those for each gateway, by `namespace/name`.
+    gateways: std::collections::HashMap<String, Vec<usize>>,
 }
 
-impl Author<'_> {
-    fn report(&mut self, what: std::fmt::Arguments<'_>) {
-        let namespace = self.service.metadata.namespace.as_deref().unwrap_or_default();
-        let key = Key::new(Kind::VirtualService, namespace, name(self.service));
-        self.findings.add(key, format!("spec.http[{}]{what}", self.rule));
+impl AllRules {
+    pub(super) fn new(
+        store: &Store,
+        services: &[Arc<VirtualService>],
+        retries: Option<&Retries>,
+        findings: &mut Findings,
+    ) -> Self {
+        let with_hosts = services.iter().filter(|service| !service.spec.hosts.is_empty());
+        let all: Vec<Rules> = with_hosts.map(|service| Rules::new(store, service, retries, findings)).collect();
+        let mut mesh = HostIndex::default();
+        let mut gateways: std::collections::HashMap<String, Vec<usize>> = std::collections::HashMap::new();
+        for (index, rules) in all.iter().enumerate() {
+            for gateway in &rules.gateways {
+                if gateway == "mesh" {
+                    for host in &rules.hosts {
+                        mesh.entry(host).push(index);
+                    }
+                    continue;
+                }
+                let full =
+                    if gateway.contains('/') { gateway.clone() } else { format!("{}/{gateway}", rules.namespace) };
+                let list = gateways.entry(full).or_default();
+                if list.last() != Some(&index) {
+                    list.push(index);
+                }
+            }
+        }
+        Self { all, mesh, gateways }
     }
 
-    /// The condition on the path; `None` if the alternative has a condition that is not carried out.
-    fn path(&mut self, at: usize, condition: &HttpMatch) -> Option<RouteMatch> {
-        let free = condition.gateways.is_empty();
-        let other = [
-            ("scheme", condition.scheme.is_some()),
-            ("method", condition.method.is_some()),
-            ("authority", condition.authority.is_some()),
-            ("headers", !condition.headers.is_empty()),
-            ("withoutHeaders", !condition.without_headers.is_empty()),
-            ("queryParams", !condition.query_params.is_empty()),
-            ("ignoreUriCase", condition.ignore_uri_case),
-            ("sourceLabels", free && !condition.source_labels.is_empty()),
-            ("sourceNamespace", free && condition.source_namespace.as_ref().is_some_and(|name| !name.is_empty())),
-        ];
-        let mut field = other.into_iter().find(|(_, set)| *set).map(|(field, _)| field);
-        let path = match &condition.uri {
-            None => None,
-            Some(StringMatch::Exact(path)) => Some(PathMatch::Exact(path.clone())),
-            Some(StringMatch::Prefix(path)) => Some(PathMatch::Prefix(path.clone())),
-            Some(StringMatch::Regex(_)) => {
-                field = field.or(Some("uri.regex"));
-                None
-            }
-            Some(StringMatch::Present) => {
-                field = field.or(Some("uri"));
-                None
-            }
-        };
-        if let Some(field) = field {
-            self.report(format_args!(
-                ".match[{at}].{field}: not carried out yet; requests never meet this alternative"
-            ));
-            return None;
-        }
-        Some(RouteMatch { path })
+    /// Those for a gateway that `client` sees, in order.
+    pub(super) fn of_gateway(&self, gateway: &str, client: &str) -> Vec<&Rules> {
+        let all = self.gateways.get(gateway).into_iter().flatten();
+        let seen = all.filter_map(|index| Some((self.rank(*index, client)?, &self.all[*index])));
+        let mut ranked: Vec<(u8, &Rules)> = seen.collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, rules)| rules).collect()
+    }
+
+    /// In which order `client` looks at it; `None`: it does not see it.
+    pub(super) fn rank(&self, index: usize, client: &str) -> Option<u8> {
+        let rules = &self.all[index];
+        rules.visibility.rank(&rules.namespace, client)
     }
 }
