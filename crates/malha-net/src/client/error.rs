@@ -218,6 +218,7 @@ fn boring(error: &io::Error) -> String {
             None => format!("{UNVERIFIED}{other}"),
         },
         Some(Tls::InvalidCertificate(Certificate::UnknownIssuer)) => depth("unable to get local issuer certificate"),
+        Some(Tls::InvalidCertificate(Certificate::BadSignature)) => depth("certificate signature failure"),
         Some(Tls::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. })) => {
             depth("certificate has expired")
         }

@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
@@ -27,6 +28,7 @@ const STREAMS: usize = 1024;
 /// Envoy's limit for the head of an answer (`max_response_headers_kb`, by default 60).
 const HEAD: u32 = 60 * 1024;
 
+type Driver<B> = http2::Connection<TokioIo<Io>, B, TokioExecutor>;
 type Made<B> = Result<Arc<Connection<B>>, SendError>;
 type Making<B> = BoxFuture<'static, Made<B>>;
 
@@ -42,8 +44,9 @@ struct Connections<B: RequestBody> {
 /// A connection. Open as long as it has senders.
 pub(super) struct Connection<B: RequestBody> {
     sender: http2::SendRequest<B>,
-    /// How many streams the other side allows.
-    limit: Arc<AtomicUsize>,
+    /// What reads and writes; here it is asked how many streams the other side allows. `None` once it has ended: only
+    /// then do senders see that.
+    driver: Arc<Mutex<Option<Driver<B>>>>,
     streams: AtomicUsize,
     served: AtomicU32,
     /// Not to be used any more from then on; of meaning while there are no streams.
@@ -53,26 +56,34 @@ pub(super) struct Connection<B: RequestBody> {
 impl<B: RequestBody> Connection<B> {
     /// Over a fresh connection.
     pub(super) async fn new(io: Io, options: SendOptions) -> Made<B> {
-        let (sender, mut driver) = http2::Builder::new(TokioExecutor::new())
+        let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(HEAD)
             .handshake(TokioIo::new(io))
             .await
             .map_err(|error| SendError::exchange(&error, false, false))?;
-        let limit = Arc::new(AtomicUsize::new(STREAMS));
-        let allowed = Arc::clone(&limit);
+        let driver = Arc::new(Mutex::new(Some(driver)));
+        let shared = Arc::clone(&driver);
         tokio::spawn(poll_fn(move |cx| {
-            let ended = Pin::new(&mut driver).poll(cx);
-            allowed.store(driver.current_max_send_streams().min(STREAMS), Ordering::Relaxed);
-            // Why it ended is told to each stream.
-            ended.map(drop)
+            let mut driver = shared.lock();
+            let ended = driver.as_mut().map_or(Poll::Ready(()), |driver| Pin::new(driver).poll(cx).map(drop));
+            if ended.is_ready() {
+                // Why it ended is told to each stream.
+                *driver = None;
+            }
+            ended
         }));
         Ok(Arc::new(Self {
             sender,
-            limit,
+            driver,
             streams: AtomicUsize::new(0),
             served: AtomicU32::new(0),
             expires: Mutex::new(Instant::now() + options.idle_timeout),
         }))
+    }
+
+    fn has_room(&self) -> bool {
+        let allowed = self.driver.lock().as_ref().map_or(0, Driver::current_max_send_streams).min(STREAMS);
+        self.streams.load(Ordering::Relaxed) < allowed
     }
 
     fn idle_since(&self, now: Instant) -> bool {
@@ -157,10 +168,7 @@ impl<B: RequestBody> Multiplexed<B> {
         let now = Instant::now();
         let mut connections = self.0.lock();
         connections.open.retain(|connection| !connection.sender.is_closed() && !connection.idle_since(now));
-        let found = connections.open.iter().position(|connection| {
-            connection.streams.load(Ordering::Relaxed) < connection.limit.load(Ordering::Relaxed)
-        });
-        if let Some(at) = found {
+        if let Some(at) = connections.open.iter().position(|connection| connection.has_room()) {
             let connection = Arc::clone(&connections.open[at]);
             connection.streams.fetch_add(1, Ordering::Relaxed);
             let served = connection.served.fetch_add(1, Ordering::Relaxed) + 1;
@@ -201,7 +209,7 @@ impl<B: RequestBody> Multiplexed<B> {
 
     /// Open connections.
     pub(super) fn len(&self) -> usize {
-        self.0.lock().open.len()
+        self.0.lock().open.iter().filter(|connection| !connection.sender.is_closed()).count()
     }
 
     /// Whether there is none.
