@@ -50,8 +50,8 @@ pub use retry::{Next, RetryOn, RetryPolicy, Stop, Tries};
 pub use rewrite::{InvalidPath, PathRewrite, Rewrite, Substitution};
 pub use route::{Action, Answer, Destination, Forward, Mirror, Route, choose_weighted};
 pub use snapshot::{
-    ClientCertificates, Hosts, Listener, ListenerKind, Outbound, Snapshot, TlsOptions, TlsServer, TlsVersion,
-    Transport, UnknownHosts, VirtualHost,
+    ClientCertificates, Hosts, KeySource, Listener, ListenerKind, Outbound, RemoteKeys, Snapshot, TlsOptions,
+    TlsServer, TlsVersion, Transport, UnknownHosts, VirtualHost,
 };
 pub use state::{ClusterState, Pick, ProxyState};
 pub use table::RouteTable;
