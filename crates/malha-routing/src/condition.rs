@@ -416,12 +416,10 @@ mod tests {
         fn a_parameter_is_found_where_it_was_written(
             before in prop::collection::vec(("[a-p]{1,3}", "[a-z=]{0,3}"), 0..4), name in "[q-z]{1,3}", value in "[a-z=%+]{0,4}"
         ) {
-            let mut query = String::from("?");
-            for (key, value) in &before {
-                query.push_str(&format!("{key}={value}&"));
-            }
+            let before: String = before.iter().map(|(key, value)| [key, "=", value, "&"].concat()).collect();
+            let query = format!("?{before}");
             prop_assert_eq!(parameter(&query, &name), None);
-            query.push_str(&format!("{name}={value}&{name}=other"));
+            let query = format!("{query}{name}={value}&{name}=other");
             prop_assert_eq!(parameter(&query, &name), Some(value.as_str()));
         }
     }

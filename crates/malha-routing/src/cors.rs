@@ -107,8 +107,8 @@ mod tests {
     const FULL: &str = "access-control-allow-credentials: true\naccess-control-allow-headers: x-h\n\
         access-control-allow-methods: GET,POST\naccess-control-expose-headers: x-e\naccess-control-max-age: 86400";
 
-    fn value(text: &'static str) -> Option<HeaderValue> {
-        Some(HeaderValue::from_static(text))
+    fn value(text: &'static str) -> HeaderValue {
+        HeaderValue::from_static(text)
     }
 
     fn full() -> Cors {
@@ -118,10 +118,10 @@ mod tests {
                 TextMatch::Prefix("https://p".into()),
                 TextMatch::Regex(Pattern::new("https?://r[.]x").unwrap()),
             ],
-            methods: value("GET,POST"),
-            headers: value("x-h"),
-            exposed: value("x-e"),
-            max_age: value("86400"),
+            methods: Some(value("GET,POST")),
+            headers: Some(value("x-h")),
+            exposed: Some(value("x-e")),
+            max_age: Some(value("86400")),
             credentials: true,
             forward_unmatched: true,
         }
@@ -129,12 +129,17 @@ mod tests {
 
     fn star() -> Cors {
         let star = || value("*");
-        Cors { origins: vec![TextMatch::Exact("*".into())], methods: star(), headers: star(), ..Cors::default() }
+        Cors {
+            origins: vec![TextMatch::Exact("*".into())],
+            methods: Some(star()),
+            headers: Some(star()),
+            ..Cors::default()
+        }
     }
 
     fn strict() -> Cors {
         let origins = vec![TextMatch::Exact("http://a".into())];
-        Cors { origins, methods: value("GET"), max_age: value("0"), ..Cors::default() }
+        Cors { origins, methods: Some(value("GET")), max_age: Some(value("0")), ..Cors::default() }
     }
 
     fn text(headers: &HeaderMap) -> String {

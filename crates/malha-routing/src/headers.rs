@@ -69,22 +69,36 @@ impl HeaderChanges {
         for name in &self.remove {
             headers.remove(name);
         }
-        // All values are made before the first takes its place, for they may speak of one another.
-        let make =
-            |changes: &'_ [(HeaderName, HeaderValueTemplate)], headers: &HeaderMap| -> Vec<Option<HeaderValue>> {
-                changes.iter().map(|(_, template)| template.make(exchange, headers, side)).collect()
+        // All values are made before the first takes its place, for they may speak of one another. Those that do not speak
+        // of anything are at hand.
+        if self.set.iter().chain(&self.add).all(|(_, template)| template.is_literal()) {
+            let make = |(name, template): &'_ (HeaderName, HeaderValueTemplate)| {
+                Some((name.clone(), template.make(exchange, &HeaderMap::new(), side)?))
             };
-        let (replacements, additions) = (make(&self.set, headers), make(&self.add, headers));
-        for ((name, _), value) in self.set.iter().zip(replacements) {
-            if let Some(value) = value {
-                headers.insert(name, value);
-            }
+            replace(headers, self.set.iter().filter_map(make));
+            add(headers, side, self.add.iter().filter_map(make));
+            return;
         }
-        for ((name, _), value) in self.add.iter().zip(additions) {
-            if let Some(value) = value {
-                inline::add(headers, side, name, value);
-            }
-        }
+        let make = |changes: &'_ [(HeaderName, HeaderValueTemplate)]| -> Vec<(HeaderName, HeaderValue)> {
+            let made =
+                changes.iter().map(|(name, template)| Some((name.clone(), template.make(exchange, headers, side)?)));
+            made.flatten().collect()
+        };
+        let (replacements, additions) = (make(&self.set), make(&self.add));
+        replace(headers, replacements);
+        add(headers, side, additions);
+    }
+}
+
+fn replace(headers: &mut HeaderMap, values: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
+    for (name, value) in values {
+        headers.insert(name, value);
+    }
+}
+
+fn add(headers: &mut HeaderMap, side: Side, values: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
+    for (name, value) in values {
+        inline::add(headers, side, &name, value);
     }
 }
 
@@ -136,17 +150,8 @@ mod tests {
         headers
     }
 
-    fn changes(set: Entries<'_>, add: Entries<'_>, remove: &[&str]) -> HeaderChanges {
-        let pairs = |entries: Entries<'_>| entries.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let (set, add): (Vec<(String, String)>, Vec<(String, String)>) = (pairs(set), pairs(add));
-        let borrowed = |pairs: &'_ [(String, String)]| pairs.to_vec();
-        let (set, add) = (borrowed(&set), borrowed(&add));
-        HeaderChanges::new(
-            set.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-            add.iter().map(|(n, v)| (n.as_str(), v.as_str())),
-            remove.iter().copied(),
-        )
-        .unwrap()
+    fn changes<'a>(set: Entries<'a>, add: Entries<'a>, remove: &[&'a str]) -> HeaderChanges {
+        HeaderChanges::new(set.iter().copied(), add.iter().copied(), remove.iter().copied()).unwrap()
     }
 
     /// All tried with Envoy 1.40.

@@ -76,18 +76,16 @@ impl Redirect {
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let (path, query) = split_query(head.path_and_query);
         let target = match &self.path {
-            Some(RedirectPath::Whole(to)) if !to.is_empty() => {
-                // Envoy adds what is missing: `location: http://hostnew` would be another host.
-                let slash = if to.starts_with('/') { "" } else { "/" };
-                let query = if to.contains('?') { "" } else { query };
-                format!("{slash}{to}{query}")
-            }
+            Some(RedirectPath::Whole(to)) if to.contains('?') => to.clone(),
+            Some(RedirectPath::Whole(to)) if !to.is_empty() => format!("{to}{query}"),
             Some(RedirectPath::Prefix(to)) if !to.is_empty() => {
                 format!("{}{query}", replace_matched(condition, path, to))
             }
             _ => head.path_and_query.to_owned(),
         };
-        format!("{scheme}://{authority}{port}{target}")
+        // Envoy adds what is missing: `http://hostnew` would be another host.
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        format!("{scheme}://{authority}{port}{slash}{target}")
     }
 }
 
@@ -155,6 +153,8 @@ mod tests {
             (whole("/new"), "h", "http://h/new?q=1"),
             (whole("/new?z=1"), "h", "http://h/new?z=1"),
             (whole("new"), "h", "http://h/new?q=1"),
+            (whole("new?z=1"), "h", "http://h/new?z=1"),
+            (Redirect { path: Some(RedirectPath::Prefix("new".into())), ..plain() }, "h", "http://h/newx?q=1"),
             (whole(""), "h:1", "http://h:1/old/x?q=1"),
             (Redirect { path: Some(RedirectPath::Prefix("/new/".into())), ..plain() }, "h", "http://h/new/x?q=1"),
             (to("", "other", unchanged), "h:80", "http://other/old/x?q=1"),

@@ -117,7 +117,7 @@ struct Paths {
 
 #[derive(Debug)]
 struct Text {
-    text: Box<[u8]>,
+    bytes: Box<[u8]>,
     /// The longest other text that this one begins with.
     parent: Option<usize>,
     exact: Range<usize>,
@@ -131,7 +131,7 @@ impl Paths {
         // Texts that the present one begins with, as far as it is known: the shortest first.
         let mut open: Vec<usize> = Vec::new();
         for (text, (exact, prefix)) in listing {
-            while open.last().is_some_and(|last| !text.starts_with(&texts[*last].text)) {
+            while open.last().is_some_and(|last| !text.starts_with(&texts[*last].bytes)) {
                 open.pop();
             }
             let parent = open.last().copied();
@@ -141,7 +141,7 @@ impl Paths {
                 routes.extend(list);
                 start..routes.len()
             };
-            texts.push(Text { text: text.into(), parent, exact: take(exact), prefix: take(prefix) });
+            texts.push(Text { bytes: text.into(), parent, exact: take(exact), prefix: take(prefix) });
         }
         Self { texts, routes, fold }
     }
@@ -149,15 +149,15 @@ impl Paths {
     /// Shows `search` all lists of routes that can have `path`.
     fn candidates(&self, path: &[u8], search: &mut impl FnMut(&[usize])) {
         let folded = || path.iter().map(|byte| (self.fold)(*byte));
-        let behind = self.texts.partition_point(|text| text.text.iter().copied().le(folded()));
+        let behind = self.texts.partition_point(|text| text.bytes.iter().copied().le(folded()));
         let Some(mut at) = behind.checked_sub(1) else { return };
-        if self.texts[at].text.iter().copied().eq(folded()) {
+        if self.texts[at].bytes.iter().copied().eq(folded()) {
             search(&self.routes[self.texts[at].exact.clone()]);
         }
-        let common = self.texts[at].text.iter().copied().zip(folded()).take_while(|(mine, its)| mine == its).count();
+        let common = self.texts[at].bytes.iter().copied().zip(folded()).take_while(|(mine, its)| mine == its).count();
         loop {
             let text = &self.texts[at];
-            if text.text.len() <= common {
+            if text.bytes.len() <= common {
                 search(&self.routes[text.prefix.clone()]);
             }
             match text.parent {

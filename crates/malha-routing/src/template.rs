@@ -157,6 +157,11 @@ impl HeaderValueTemplate {
         Ok(Self(Form::Pieces(pieces)))
     }
 
+    /// Whether the value is always the same.
+    pub(crate) fn is_literal(&self) -> bool {
+        matches!(self.0, Form::Literal(_))
+    }
+
     /// The value; `None` if it is empty, for then Envoy changes nothing. `headers` are those that change.
     pub(crate) fn make(&self, exchange: &Exchange<'_>, headers: &HeaderMap, side: Side) -> Option<HeaderValue> {
         match &self.0 {
