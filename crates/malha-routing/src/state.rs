@@ -270,7 +270,8 @@ impl<P> Pick<P> {
         }
     }
 
-    /// A connection came about: with `split_external_local_origin_errors`, failures in a row end here.
+    /// The try has its connection, a new or an old one: with `split_external_local_origin_errors`, failures in a row end
+    /// here. A timeout that follows begins another row, so timeouts alone never eject, as with a real Envoy.
     pub fn connected(&self) {
         Detector::connected(self.account());
     }

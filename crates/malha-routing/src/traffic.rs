@@ -182,7 +182,7 @@ pub enum ClientTls {
 }
 
 /// How the other side's certificate is checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsClient {
     /// Server name to ask for; the host's name where there is none.
     pub server_name: Option<String>,
@@ -197,7 +197,7 @@ pub struct TlsClient {
 }
 
 /// A certificate with its key, in PEM.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Certificate {
     /// Chain, the own certificate first.
     pub chain: Vec<u8>,

@@ -1,7 +1,5 @@
 //! The words of `retryOn` (Envoy, `x-envoy-retry-on` and `x-envoy-retry-grpc-on`).
 
-use http::StatusCode;
-
 use super::RetryOn;
 
 pub(super) const SERVER_ERROR: u32 = 1;
@@ -94,10 +92,13 @@ impl RetryOn {
 
 /// A number that Go's `http.StatusText` has a text for, as Istio demands it.
 fn status_code(word: &str) -> Option<u16> {
-    let code: u16 = word.parse().ok()?;
-    // Go knows all that `http` has a reason for, and 425 and 509 differ: Go has the first and not the second.
-    let known = code == 425 || StatusCode::from_u16(code).ok()?.canonical_reason().is_some();
-    known.then_some(code)
+    word.parse().ok().filter(|code| {
+        matches!(
+            code,
+            100..=103 | 200..=208 | 226 | 300..=305 | 307 | 308 | 400..=418 | 421..=426 | 428 | 429 | 431 | 451
+                | 500..=508 | 510 | 511
+        )
+    })
 }
 
 #[cfg(test)]
@@ -131,6 +132,7 @@ mod tests {
             ("", &[], &[]),
             (" , ,", &[], &[]),
             ("99", &[], &["99"]),
+            ("103,306", &[103], &["306"]),
             ("599", &[], &["599"]),
             ("70000", &[], &["70000"]),
             ("5XX,reset ,no-such", &[], &["5XX", "no-such"]),
