@@ -61,3 +61,58 @@ pub fn effective(mesh: &[PeerPolicy], namespace: &[PeerPolicy], workload: &[Peer
 pub fn accepts(mode: MtlsMode, plaintext: bool) -> bool {
     !(plaintext && mode == MtlsMode::Strict)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(mode: Option<MtlsMode>) -> PeerPolicy {
+        PeerPolicy { mode, ports: Vec::new() }
+    }
+
+    #[test]
+    fn the_narrowest_scope_that_says_something_decides() {
+        use MtlsMode::{Disable, Permissive, Strict};
+        for (mesh, namespace, workload, expected) in [
+            (vec![], vec![], vec![], Permissive),
+            (vec![Some(Strict)], vec![], vec![], Strict),
+            (vec![Some(Strict)], vec![Some(Disable)], vec![], Disable),
+            (vec![Some(Strict)], vec![Some(Disable)], vec![Some(Permissive)], Permissive),
+            (vec![Some(Strict)], vec![None], vec![None], Strict),
+            // The oldest of a scope decides, even if it says nothing.
+            (vec![Some(Strict), Some(Disable)], vec![], vec![], Strict),
+            (vec![None, Some(Disable)], vec![], vec![], Permissive),
+        ] {
+            let [mesh, namespace, workload] =
+                [mesh, namespace, workload].map(|modes: Vec<_>| modes.into_iter().map(mode).collect::<Vec<_>>());
+            let modes = effective(&mesh, &namespace, &workload);
+            assert_eq!(
+                (modes.mode(80), modes.default_mode()),
+                (expected, expected),
+                "{mesh:?} {namespace:?} {workload:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_port_may_have_a_mode_of_its_own() {
+        let ports = vec![(80, Some(MtlsMode::Disable)), (81, None)];
+        let workload = PeerPolicy { mode: None, ports: ports.clone() };
+        let modes = effective(&[mode(Some(MtlsMode::Strict))], &[], &[workload]);
+        assert_eq!([80, 81, 82].map(|port| modes.mode(port)), [MtlsMode::Disable, MtlsMode::Strict, MtlsMode::Strict]);
+        let wider = PeerPolicy { mode: Some(MtlsMode::Strict), ports };
+        assert_eq!(effective(&[], &[wider], &[]).mode(80), MtlsMode::Strict, "only a policy with a selector has ports");
+    }
+
+    #[test]
+    fn only_strict_refuses_and_only_plaintext() {
+        for (mode, plaintext, expected) in [
+            (MtlsMode::Strict, true, false),
+            (MtlsMode::Strict, false, true),
+            (MtlsMode::Permissive, true, true),
+            (MtlsMode::Disable, true, true),
+        ] {
+            assert_eq!(accepts(mode, plaintext), expected, "{mode:?} {plaintext}");
+        }
+    }
+}
