@@ -238,15 +238,12 @@ pub struct Request {
     /// How often it is sent.
     #[serde(default = "one")]
     pub times: u32,
-    /// All at once rather than one after the other.
+    /// In which way it is sent several times.
     #[serde(default)]
-    pub together: bool,
+    pub send: Sending,
     /// The next group does not wait for the answers.
     #[serde(default)]
     pub background: bool,
-    /// All on one connection, one after the other.
-    #[serde(default)]
-    pub one_connection: bool,
     /// How long to wait before the first.
     #[serde(default, deserialize_with = "span")]
     pub after: Duration,
@@ -271,6 +268,19 @@ pub struct Request {
     /// Milliseconds from which on an answer is `slow`.
     #[serde(default = "slow")]
     pub slow: u64,
+}
+
+/// How the requests of a group follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sending {
+    /// Each after the answer to the one before, on a connection of its own.
+    #[default]
+    InTurn,
+    /// Each after the answer to the one before, on the same connection.
+    OnOneConnection,
+    /// All at once.
+    Together,
 }
 
 fn shop() -> String {

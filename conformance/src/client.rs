@@ -112,14 +112,7 @@ impl Connection {
     }
 
     async fn more(&mut self) -> bool {
-        let mut room = [0; 16 * 1024];
-        match self.stream.read(&mut room).await {
-            Ok(0) | Err(_) => false,
-            Ok(count) => {
-                self.buffer.extend_from_slice(&room[..count]);
-                true
-            }
-        }
+        self.stream.read_buf(&mut self.buffer).await.is_ok_and(|count| count > 0)
     }
 }
 

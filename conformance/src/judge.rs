@@ -45,17 +45,23 @@ pub fn differences(case: &Case, [one, other]: [(&str, &Observation); 2]) -> Vec<
                 said.push(format!("{place}: `{label}` {a} of {n} by {}, {b} of {m} by {}", one.0, other.0));
             }
         }
-        if request.shares.is_empty() && request.counts.is_empty() && !request.together && !request.sticky {
+        if settled(request) {
             for (ours, theirs) in ours.iter().zip(theirs) {
                 let [a, b] = [ours, theirs].map(|exchange| exchange.normal(case, request.to.as_ref()));
                 walk("", &a, &b, &mut |at, a, b| {
-                    said.push(format!("{place}: {at}\n    {}: {a}\n    {}: {b}", one.0, other.0))
+                    said.push(format!("{place}: {at}\n    {}: {a}\n    {}: {b}", one.0, other.0));
                 });
             }
         }
     }
     said.dedup();
     said
+}
+
+/// Whether each request leads to the same thing every time. Of several, only if the case says where they all go.
+fn settled(request: &Request) -> bool {
+    let one_each = request.times == 1 || request.to.is_some();
+    one_each && request.shares.is_empty() && request.counts.is_empty() && !request.sticky
 }
 
 fn walk(at: &str, a: &Value, b: &Value, tell: &mut dyn FnMut(&str, &Value, &Value)) {
@@ -117,11 +123,8 @@ fn tries(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String
     let mut names: Vec<&str> = exchange.tries.iter().map(|seen| seen.upstream.as_str()).collect();
     match &request.to {
         None => {}
-        Some(To::Order(wanted)) => {
-            if names != *wanted {
-                complain(format!("went to {names:?} instead of {wanted:?}"));
-            }
-        }
+        Some(To::Order(wanted)) if names == *wanted => {}
+        Some(To::Order(wanted)) => complain(format!("went to {names:?} instead of {wanted:?}")),
         Some(To::Any(wanted)) => {
             names.sort_unstable();
             let wanted: Vec<&str> = wanted.iter().flat_map(|(name, times)| vec![name.as_str(); *times]).collect();

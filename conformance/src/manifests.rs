@@ -49,7 +49,9 @@ pub(crate) fn objects(case: &Case, addresses: &BTreeMap<String, SocketAddr>) -> 
         objects.push(whole);
     }
     let jwks = tokens::jwks()?;
-    objects.iter_mut().for_each(|object| fill(object, &jwks));
+    for object in &mut objects {
+        fill(object, &jwks);
+    }
     Ok(objects)
 }
 
@@ -97,8 +99,16 @@ fn virtual_service(vantage: Vantage, rules: &[Value]) -> Value {
 fn fill(value: &mut Value, jwks: &str) {
     match value {
         Value::String(text) if text.contains("${jwks}") => *text = text.replace("${jwks}", jwks),
-        Value::Array(list) => list.iter_mut().for_each(|item| fill(item, jwks)),
-        Value::Object(map) => map.values_mut().for_each(|item| fill(item, jwks)),
+        Value::Array(list) => {
+            for item in list {
+                fill(item, jwks);
+            }
+        }
+        Value::Object(map) => {
+            for item in map.values_mut() {
+                fill(item, jwks);
+            }
+        }
         _ => {}
     }
 }

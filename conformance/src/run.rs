@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use malha_world::Clock;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::case::{Request, To};
+use crate::case::{Request, Sending, To};
 use crate::client::{Answer, Connection};
 use crate::observe::{Exchange, Observation};
 use crate::side::{Prepared, Side};
@@ -64,7 +64,7 @@ pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Ob
         let messages =
             (0..request.times).map(|number| Message::new(request, format!("{index}.{number}"), prepared, now));
         let messages: Vec<Message> = messages.collect::<Result<_>>()?;
-        let mut sending = tokio::spawn(send_all(address, messages.clone(), request.together, request.one_connection));
+        let mut sending = tokio::spawn(send_all(address, messages.clone(), request.send));
         let mut sent = None;
         if !request.background {
             sent = Some((&mut sending).await?);
@@ -91,8 +91,8 @@ pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Ob
     Ok(observation)
 }
 
-async fn send_all(address: SocketAddr, messages: Vec<Message>, together: bool, one_connection: bool) -> Vec<Sent> {
-    if together {
+async fn send_all(address: SocketAddr, messages: Vec<Message>, how: Sending) -> Vec<Sent> {
+    if how == Sending::Together {
         let sending = messages.iter().map(|message| async { send(address, message, &mut None).await });
         return join_all(sending).await;
     }
@@ -100,7 +100,7 @@ async fn send_all(address: SocketAddr, messages: Vec<Message>, together: bool, o
     let mut kept = None;
     for message in &messages {
         sent.push(send(address, message, &mut kept).await);
-        if !one_connection {
+        if how == Sending::InTurn {
             kept = None;
         }
     }
@@ -128,7 +128,7 @@ impl Message {
         }
         let mut text = format!("{method} {path} HTTP/1.1\r\n");
         for (name, value) in headers.iter().filter(|(name, value)| name != "host" || !value.is_empty()) {
-            text += &format!("{name}: {value}\r\n");
+            text.extend([name, ": ", value, "\r\n"]);
         }
         text += "\r\n";
         text += request.body.as_deref().unwrap_or_default();

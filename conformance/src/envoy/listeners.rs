@@ -64,7 +64,7 @@ fn access_log(objects: &Objects<'_>, log: &Path) -> Value {
     }})
 }
 
-fn virtual_host(host: &str, routes: Vec<Value>) -> Value {
+fn virtual_host(host: &str, routes: &[Value]) -> Value {
     json!({"name": host, "domains": [host], "routes": routes, "include_request_attempt_count": true})
 }
 
@@ -112,7 +112,7 @@ fn gateway_hosts(objects: &Objects<'_>, port: u16) -> Result<Vec<Value>> {
         }
     }
     let built = hosts.into_iter().map(|(host, routes, redirects)| {
-        let mut built = virtual_host(&host, routes::catch_all_last(routes));
+        let mut built = virtual_host(&host, &routes::catch_all_last(routes));
         if redirects {
             built["require_tls"] = "ALL".into();
         }
@@ -159,7 +159,7 @@ fn sidecar_hosts(objects: &Objects<'_>, port: u16) -> Result<Vec<Value>> {
             }
         }
     }
-    let mut built: Vec<Value> = hosts.into_iter().map(|(host, routes)| virtual_host(&host, routes)).collect();
+    let mut built: Vec<Value> = hosts.into_iter().map(|(host, routes)| virtual_host(&host, &routes)).collect();
     if objects.registry_only() {
         let refuse = json!({"match": {"prefix": "/"}, "direct_response": {"status": 502}});
         built.push(json!({"name": "block_all", "domains": ["*"], "routes": [refuse]}));

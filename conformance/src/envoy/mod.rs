@@ -33,7 +33,7 @@ pub const VERSION: &str = "1.40.0";
 const LOG: &str = "access.log";
 
 /// How long Envoy may take to listen. Alone it takes 0.2 s.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// The program: `ENVOY`, or `envoy` on the `PATH`.
 pub fn find() -> Option<PathBuf> {

@@ -25,12 +25,11 @@ pub(super) fn filter(objects: &Objects<'_>) -> Result<Option<Value>> {
         each.push(json!({"requires_any": {"requirements": [this, {"allow_missing": {}}]}}));
         any.push(this);
     }
-    let requires = match each.as_slice() {
-        [only] => only.clone(),
-        _ => {
-            any.push(json!({"requires_all": {"requirements": each}}));
-            json!({"requires_any": {"requirements": any}})
-        }
+    let requires = if let [only] = each.as_slice() {
+        only.clone()
+    } else {
+        any.push(json!({"requires_all": {"requirements": each}}));
+        json!({"requires_any": {"requirements": any}})
     };
     Ok(Some(json!({"name": "envoy.filters.http.jwt_authn", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
