@@ -88,9 +88,8 @@ impl Chunks {
                 At::Size
             }
             (At::Size | At::Space, b' ' | b'\t') => At::Space,
-            (At::Size | At::Space, b';') => At::Extension,
+            (At::Size | At::Space, b';') | (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => At::Extension,
             (At::Size | At::Space | At::Extension, b'\r') => At::SizeEnd,
-            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => At::Extension,
             (At::SizeEnd, b'\n') if self.size == 0 => At::Trailer,
             (At::SizeEnd, b'\n') => At::Data,
             (At::DataEnd, b'\r') => At::DataEndLf,

@@ -23,7 +23,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -93,7 +93,8 @@ pub(super) async fn serve<A, F, B>(
     stream: TcpStream,
     client: SocketAddr,
     tls: Option<Arc<ServerTls>>,
-    mut terms: Terms<A>,
+    terms: Terms<A>,
+    _room: OwnedSemaphorePermit,
 ) where
     A: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + 'static,
     F: Future<Output = Option<Response<B>>> + Send + 'static,
@@ -117,29 +118,44 @@ pub(super) async fn serve<A, F, B>(
                 () = drained => None,
             };
             let Some((io, protocol)) = begun else { return };
-            drive(io, protocol, Connection { client, local, tls: None }, &mut terms).await;
+            // Boxed, since until then there is nothing that needs the space.
+            Box::pin(drive(io, protocol, Connection { client, local, tls: None }, terms)).await;
         }
-        Some(tls) => {
-            let begun = async {
-                let (stream, session) = timeout(limits::HANDSHAKE_TIME, tls.accept(stream)).await.ok()??;
-                let negotiated = match session.alpn.as_deref() {
-                    Some(b"h2") => Some(Protocol::Http2),
-                    Some(b"http/1.1" | b"http/1.0") => Some(Protocol::Http1),
-                    _ => None,
-                };
-                Some((sniff(stream, negotiated).await?, session))
-            };
-            let begun = tokio::select! {
-                begun = begun => begun,
-                () = drained => None,
-            };
-            let Some(((io, protocol), session)) = begun else { return };
-            drive(io, protocol, Connection { client, local, tls: Some(session) }, &mut terms).await;
-        }
+        Some(tls) => Box::pin(serve_tls(stream, client, local, tls, drained, terms)).await,
     }
 }
 
-async fn drive<S, A, F, B>(io: S, protocol: Protocol, connection: Connection, terms: &mut Terms<A>)
+async fn serve_tls<A, F, B>(
+    stream: TcpStream,
+    client: SocketAddr,
+    local: SocketAddr,
+    tls: Arc<ServerTls>,
+    drained: impl Future<Output = ()>,
+    terms: Terms<A>,
+) where
+    A: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + 'static,
+    F: Future<Output = Option<Response<B>>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let begun = async {
+        let (stream, session) = timeout(limits::HANDSHAKE_TIME, tls.accept(stream)).await.ok()??;
+        let negotiated = match session.alpn.as_deref() {
+            Some(b"h2") => Some(Protocol::Http2),
+            Some(b"http/1.1" | b"http/1.0") => Some(Protocol::Http1),
+            _ => None,
+        };
+        Some((sniff(stream, negotiated).await?, session))
+    };
+    let begun = tokio::select! {
+        begun = begun => begun,
+        () = drained => None,
+    };
+    let Some(((io, protocol), session)) = begun else { return };
+    Box::pin(drive(io, protocol, Connection { client, local, tls: Some(session) }, terms)).await;
+}
+
+async fn drive<S, A, F, B>(io: S, protocol: Protocol, connection: Connection, mut terms: Terms<A>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + 'static,
@@ -168,14 +184,14 @@ where
                 };
                 let mut answered = pin!(answered);
                 // Both sides are polled by the same task: whenever the body broke, this is polled next.
-                let answered = poll_fn(|context| match broken.refusal(number) {
-                    Some(refusal) => Poll::Ready(Err(refusal)),
+                let answered = poll_fn(|context| match broken.of(number) {
+                    Some(how) => Poll::Ready(Err(how)),
                     None => answered.as_mut().poll(context).map(Ok),
                 });
                 match answered.await {
                     Ok(Some(response)) => Ok(response.map(|body| Reply::Answer { body, busy })),
-                    Err(refusal) => Ok(refuse(refusal)),
-                    Ok(None) => {
+                    Err(Some(refusal)) => Ok(refuse(refusal)),
+                    Ok(None) | Err(None) => {
                         cut.notify_one();
                         Err(Cut)
                     }

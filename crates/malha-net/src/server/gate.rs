@@ -19,19 +19,26 @@ use super::head::{Found, Framing, examine, is_blank};
 use super::limits::{HEAD_BYTES, HEAD_TIME, LINGER_TIME};
 use super::refusal::Refusal;
 
-/// Which request of a connection had a body that broke its framing, if one had.
+/// Which request of a connection had a body that broke off, if one had, and how.
 #[derive(Debug, Default)]
 pub(super) struct Broken(AtomicU64);
 
+/// What there is to say about a body that broke off: a refusal, or nothing, since the client has gone.
+pub(super) type Break = Option<Refusal>;
+
+/// No refusal's number.
+const GONE: u8 = u8::MAX;
+
 impl Broken {
-    /// The refusal for the request with this number, the first being 1.
-    pub(super) fn refusal(&self, request: u64) -> Option<Refusal> {
+    /// What became of the request with this number, the first being 1, if its body broke off.
+    pub(super) fn of(&self, request: u64) -> Option<Break> {
         let broken = self.0.load(Ordering::Relaxed);
-        (broken >> 8 == request).then(|| Refusal::numbered(broken.to_le_bytes()[0])).flatten()
+        (broken >> 8 == request).then(|| Refusal::numbered(broken.to_le_bytes()[0]))
     }
 
-    fn tell(&self, request: u64, refusal: Refusal) {
-        self.0.store(request << 8 | u64::from(refusal.number()), Ordering::Relaxed);
+    fn tell(&self, request: u64, broken: Break) {
+        let number = broken.map_or(GONE, Refusal::number);
+        self.0.store(request << 8 | u64::from(number), Ordering::Relaxed);
     }
 }
 
@@ -109,7 +116,7 @@ impl<S> Gate<S> {
                     }
                     Followed::Broken(length, refusal) => {
                         next += length;
-                        self.broken.tell(self.requests, refusal);
+                        self.broken.tell(self.requests, Some(refusal));
                         self.at = At::Broken;
                         break;
                     }
@@ -209,6 +216,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 ready!(Pin::new(&mut me.io).poll_read(context, buf))?;
                 let bytes = &buf.filled()[before..];
                 if bytes.is_empty() {
+                    // A client that hangs up in the middle of its request wants no answer, as Envoy sees it.
+                    if matches!(me.at, At::Length(_) | At::Chunks(_)) {
+                        me.broken.tell(me.requests, None);
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 let passed = me.pass(bytes);

@@ -120,17 +120,14 @@ fn read(bytes: &[u8], secure: bool) -> Result<Option<(usize, Framing)>, Refusal>
         }
         // By length first: most names are none of these.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") && !request.names_host => {
-                if !value.iter().all(host::is_host_byte) {
-                    return Err(Refusal::Malformed);
-                }
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                let fits = request.names_host || value.iter().copied().all(host::is_host_byte);
+                fits.then_some(()).ok_or(Refusal::Malformed)?;
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 // Not even the same twice (RFC 9110 §8.6 leaves the choice).
-                if length.is_some() {
-                    return Err(Refusal::Malformed);
-                }
-                length = Some(content_length(value).ok_or(Refusal::Malformed)?);
+                let before = length.replace(content_length(value).ok_or(Refusal::Malformed)?);
+                before.is_none().then_some(()).ok_or(Refusal::Malformed)?;
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 codings += 1;
@@ -209,7 +206,8 @@ fn check_target(method: &[u8], target: &[u8], secure: bool) -> Result<RequestLin
         let mut parts = target.rsplitn(2, |byte| *byte == b':');
         let (port, host) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let fits = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
-        let fits = fits && !host.is_empty() && host.iter().all(host::is_host_byte) && Uri::try_from(target).is_ok();
+        let fits =
+            fits && !host.is_empty() && host.iter().copied().all(host::is_host_byte) && Uri::try_from(target).is_ok();
         return if fits { Ok(RequestLine { is_connect: true, names_host: true }) } else { Err(Refusal::Malformed) };
     }
     if target == b"*" {
@@ -230,7 +228,7 @@ fn check_target(method: &[u8], target: &[u8], secure: bool) -> Result<RequestLin
     let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
-    if host.is_empty() || !host.iter().all(host::is_host_byte) {
+    if host.is_empty() || !host.iter().copied().all(host::is_host_byte) {
         return Err(Refusal::Malformed);
     }
     check_path(path)?;

@@ -22,23 +22,19 @@ use http::{HeaderValue, Request, Uri, Version};
 /// Leaves the host in `Host` alone, and of the target no more than path and query; `None` asks for a 400.
 pub fn settle_host<B>(request: &mut Request<B>) -> Option<()> {
     let is_http2 = request.version() == Version::HTTP_2;
-    let host = match request.uri().authority() {
-        Some(authority) => {
-            let host = match authority.as_str().rsplit_once('@') {
-                Some(_) if is_http2 => return None,
-                Some((_, host)) => host,
-                None => authority.as_str(),
-            };
-            // As a rule it is what `Host` says as well, or there is none.
-            HeaderValue::from_str(host).ok().filter(|host| !host.is_empty() && is_host(host))?
-        }
-        None => {
-            let mut hosts = request.headers().get_all(HOST).iter();
-            match (hosts.next(), hosts.next()) {
-                (Some(host), None) if is_host(host) && !(is_http2 && host.is_empty()) => return Some(()),
-                (Some(_), Some(_)) if !is_http2 => joined(request)?,
-                _ => return None,
-            }
+    let host = if let Some(authority) = request.uri().authority() {
+        let host = match authority.as_str().rsplit_once('@') {
+            Some(_) if is_http2 => return None,
+            Some((_, host)) => host,
+            None => authority.as_str(),
+        };
+        HeaderValue::from_str(host).ok().filter(|host| !host.is_empty() && is_host(host))?
+    } else {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if is_host(host) && !(is_http2 && host.is_empty()) => return Some(()),
+            (Some(_), Some(_)) if !is_http2 => joined(request)?,
+            _ => return None,
         }
     };
     request.headers_mut().insert(HOST, host);
@@ -55,13 +51,13 @@ fn joined<B>(request: &Request<B>) -> Option<HeaderValue> {
 }
 
 fn is_host(value: &HeaderValue) -> bool {
-    value.as_bytes().iter().all(is_host_byte)
+    value.as_bytes().iter().copied().all(is_host_byte)
 }
 
 /// Whether an authority may have this byte. Envoy goes by this table alone (oghttp2, `IsValidAuthority`; RFC 3986
 /// §3.2), and lets a port be anything: `a:x` is the host `a:x`.
-pub(super) fn is_host_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@[]".contains(byte)
+pub(super) fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@[]".contains(&byte)
 }
 
 #[cfg(test)]

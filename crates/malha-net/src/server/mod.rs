@@ -107,11 +107,7 @@ where
         };
         match accepted {
             (Ok((stream, client)), Ok(permit)) => {
-                let served = serve(stream, client, tls(), terms.clone());
-                connections.spawn(async move {
-                    served.await;
-                    drop(permit);
-                });
+                connections.spawn(serve(stream, client, tls(), terms.clone(), permit));
             }
             _ => sleep(ACCEPT_PAUSE).await,
         }

@@ -5,7 +5,7 @@
 //! then `*`. Without one the connection ends, as it does for Envoy, before anything is said.
 //!
 //! Names of ciphers are OpenSSL's, as Istio's `tls.cipherSuites` has them; [`CIPHERS`](ciphers) lists those that there
-//! are. They choose for TLS 1.2 alone: Envoy leaves those of 1.3 to BoringSSL.
+//! are. They choose for TLS 1.2 alone: Envoy leaves those of 1.3 to `BoringSSL`.
 
 pub mod ciphers;
 mod client;
