@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use crate::client::exchange::Exchange;
 use crate::client::multiplex::Stream;
@@ -14,8 +15,9 @@ use crate::client::multiplex::Stream;
 pub(super) enum Lease {
     /// Nothing (any more).
     None,
-    /// All of it: HTTP/1, driven by whoever reads the body.
-    Driven(Box<dyn Exchange>),
+    /// All of it: HTTP/1, driven by whoever reads the body. Never locked: this way bodies may be shared although requests'
+    /// bodies may not.
+    Driven(Mutex<Box<dyn Exchange>>),
     /// All of it, driven by a task of its own, which ends with this.
     Task(#[expect(dead_code, reason = "its end is what counts")] Task),
     /// One of its streams: HTTP/2.
@@ -46,7 +48,7 @@ impl ResponseBody {
     /// There is no more to come.
     fn finish(&mut self) {
         if let Lease::Driven(exchange) = std::mem::replace(&mut self.lease, Lease::None) {
-            exchange.finish();
+            exchange.into_inner().finish();
         }
     }
 }
@@ -68,7 +70,7 @@ impl Body for ResponseBody {
         if polled.is_pending()
             && let Lease::Driven(exchange) = &mut this.lease
         {
-            exchange.drive(cx);
+            exchange.get_mut().drive(cx);
             polled = Pin::new(&mut this.incoming).poll_frame(cx);
         }
         let ended = match &polled {

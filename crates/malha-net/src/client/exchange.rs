@@ -17,6 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::client::RequestBody;
@@ -36,7 +37,7 @@ pub(super) struct Unanswered<B> {
 }
 
 /// What a response body knows of the connection that it comes from.
-pub(super) trait Exchange: Send + Sync {
+pub(super) trait Exchange: Send {
     /// Reads and writes what can be.
     fn drive(&mut self, cx: &mut Context<'_>);
 
@@ -127,7 +128,7 @@ impl<B: RequestBody> Connection<B> {
             Lease::None
         } else if self.request_ended.load(Ordering::Relaxed) {
             self.home = Some((Arc::clone(pool), *options));
-            Lease::Driven(self)
+            Lease::Driven(Mutex::new(self))
         } else {
             self.detach(false).map_or(Lease::None, Lease::Task)
         };

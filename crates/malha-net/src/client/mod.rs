@@ -44,15 +44,10 @@ use resolve::Resolver;
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// What a request's body must be able to do.
-pub trait RequestBody:
-    Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Sync + Unpin + 'static
-{
-}
+pub trait RequestBody: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static {}
 
-impl<B> RequestBody for B where
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Sync + Unpin + 'static
-{
-}
+impl<B> RequestBody for B where B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
+{}
 
 /// The connections of one proxy to hosts outside of the process. Clones share them.
 pub struct Client<B: RequestBody>(Arc<Inner<B>>);
@@ -207,5 +202,24 @@ async fn sweep<B: RequestBody>(inner: Weak<Inner<B>>) {
             pools.swept = false;
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::combinators::UnsyncBoxBody;
+
+    use super::*;
+
+    #[test]
+    fn clients_and_bodies_can_be_shared_though_requests_cannot() {
+        type Unshared = UnsyncBoxBody<Bytes, std::io::Error>;
+        fn shared<T: Send + Sync>() {}
+        fn sent<T: Send>(_: &T) {}
+        shared::<Client<Unshared>>();
+        shared::<ResponseBody>();
+        let _ = |client: &Client<Unshared>, target: &Arc<Target>, request: Request<Unshared>| {
+            sent(&client.send(target, request, &SendOptions::default()));
+        };
     }
 }
