@@ -103,7 +103,7 @@ impl InboundPolicy {
             let body = format!("invalid header value for: {name}");
             return Decision::Denied(Denied {
                 status: StatusCode::SERVICE_UNAVAILABLE,
-                details: details(&format!("request_payload_error{{{body}}}")),
+                details: details(&format!("filter_removed_required_request_headers{{{body}}}")),
                 body: Cow::Owned(body),
                 www_authenticate: None,
                 told,

@@ -348,6 +348,8 @@ fn a_claim_that_is_no_value_for_a_header_ends_in_503() {
     let policy = policy([JwtRule { output_claim_to_headers: vec![told], ..rule("a") }]);
     let ask = Ask::default().bearer(&sign(&json!({"ctl": "a\nb"})));
     assert_eq!(answer(&policy, &ask), "503 invalid header value for: x-ctl");
+    let Decision::Denied(denied) = policy.check(&ask.view(), NOW) else { panic!() };
+    assert_eq!(denied.details, "filter_removed_required_request_headers{invalid_header_value_for:_x-ctl}");
 }
 
 #[test]
