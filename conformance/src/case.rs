@@ -223,6 +223,9 @@ pub struct Request {
     /// The path of another method.
     #[serde(default)]
     pub path: Option<String>,
+    /// The whole message instead, byte for byte.
+    #[serde(default)]
+    pub raw: Option<String>,
     /// `Host`.
     #[serde(default = "shop")]
     pub host: String,
@@ -241,6 +244,9 @@ pub struct Request {
     /// In which way it is sent several times.
     #[serde(default)]
     pub send: Sending,
+    /// How long to wait between them.
+    #[serde(default, deserialize_with = "span")]
+    pub every: Duration,
     /// The next group does not wait for the answers.
     #[serde(default)]
     pub background: bool,

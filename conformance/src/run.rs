@@ -64,7 +64,7 @@ pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Ob
         let messages =
             (0..request.times).map(|number| Message::new(request, format!("{index}.{number}"), prepared, now));
         let messages: Vec<Message> = messages.collect::<Result<_>>()?;
-        let mut sending = tokio::spawn(send_all(address, messages.clone(), request.send));
+        let mut sending = tokio::spawn(send_all(address, messages.clone(), request.send, request.every));
         let mut sent = None;
         if !request.background {
             sent = Some((&mut sending).await?);
@@ -91,7 +91,7 @@ pub async fn run(side: &(dyn Side + Sync), prepared: &Prepared<'_>) -> Result<Ob
     Ok(observation)
 }
 
-async fn send_all(address: SocketAddr, messages: Vec<Message>, how: Sending) -> Vec<Sent> {
+async fn send_all(address: SocketAddr, messages: Vec<Message>, how: Sending, every: Duration) -> Vec<Sent> {
     if how == Sending::Together {
         let sending = messages.iter().map(|message| async { send(address, message, &mut None).await });
         return join_all(sending).await;
@@ -100,6 +100,7 @@ async fn send_all(address: SocketAddr, messages: Vec<Message>, how: Sending) -> 
     let mut kept = None;
     for message in &messages {
         sent.push(send(address, message, &mut kept).await);
+        sleep(every).await;
         if how == Sending::InTurn {
             kept = None;
         }
@@ -132,6 +133,9 @@ impl Message {
         }
         text += "\r\n";
         text += request.body.as_deref().unwrap_or_default();
+        if let Some(raw) = &request.raw {
+            text = raw.replace("${tag}", &format!("{TAG}: {tag}"));
+        }
         // Larger than any proxy takes (Envoy: 60 KiB).
         text = text.replace("${big}", &"y".repeat(70_000));
         for (name, token) in &prepared.case.tokens {

@@ -148,7 +148,9 @@ async fn answer(
         Some(End::Stall) => std::future::pending().await,
         Some(End::CloseInBody) | None => {}
     }
-    let text = reply.body.unwrap_or_else(|| upstream.name.clone());
+    // These have no body (RFC 9110, 6.4.1), and hyper would say that they had one.
+    let bare = [204, 304].contains(&reply.status);
+    let text = reply.body.unwrap_or_else(|| if bare { String::new() } else { upstream.name.clone() });
     let mut response = hyper::Response::builder().status(reply.status).header("x-upstream", &upstream.name);
     if !text.is_empty() && !reply.headers.contains_key("content-type") {
         response = response.header("content-type", "text/plain");
@@ -171,5 +173,8 @@ async fn answer(
             sender.abort(io::Error::other("told to close"));
         }
     });
-    Ok(response.header("content-length", promised).body(body)?)
+    if !bare {
+        response = response.header("content-length", promised);
+    }
+    Ok(response.body(body)?)
 }
