@@ -54,3 +54,47 @@ fn authority(target: &Target) -> String {
         _ => format!("{host}:{port}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::client::target::Protocol;
+
+    fn target(host: &str, port: u16) -> Target {
+        Target { host: Arc::from(host), port, tls: None, protocol: Protocol::Http1 }
+    }
+
+    #[test]
+    fn authority_and_path_are_where_each_protocol_has_them() {
+        for (method, uri, host, to, want1, want2) in [
+            ("GET", "/a?b", Some("h:1"), ("t", 80), ("h:1", "/a?b"), "http://h:1/a?b"),
+            ("GET", "http://u/a", None, ("t", 80), ("u", "/a"), "http://u/a"),
+            ("GET", "http://u", Some("h"), ("t", 80), ("h", "/"), "http://h/"),
+            ("GET", "/", None, ("t", 80), ("t", "/"), "http://t/"),
+            ("GET", "/", None, ("t", 81), ("t:81", "/"), "http://t:81/"),
+            ("GET", "/", None, ("::1", 81), ("[::1]:81", "/"), "http://[::1]:81/"),
+            ("OPTIONS", "*", Some("h"), ("t", 80), ("h", "*"), "http://h*"),
+            ("CONNECT", "u:443", None, ("t", 80), ("u:443", "u:443"), "u:443"),
+        ] {
+            let request = || {
+                let request = Request::builder().method(method).uri(uri);
+                host.iter().fold(request, |request, host| request.header(HOST, *host)).body(()).unwrap()
+            };
+            let to = target(to.0, to.1);
+            let mut sent = request();
+            http1(&mut sent, &to).unwrap();
+            assert_eq!((sent.headers()[HOST].to_str().unwrap(), &*sent.uri().to_string()), want1);
+            let mut sent = request();
+            http2(&mut sent, &to).unwrap();
+            assert_eq!((sent.headers().get(HOST), &*sent.uri().to_string()), (None, want2));
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_none_cannot_be_sent_over_http_2() {
+        let mut request = Request::get("/").header(HOST, "a b").body(()).unwrap();
+        assert!(!http2(&mut request, &target("t", 80)).unwrap_err().sent);
+    }
+}
