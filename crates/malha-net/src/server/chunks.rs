@@ -115,6 +115,10 @@ impl Trailers {
             return Err(Refusal::TooLarge);
         }
         if byte != b'\n' {
+            // hyper does not wait for the line to end.
+            if self.line.last() == Some(&b'\r') {
+                return Err(Refusal::Malformed);
+            }
             self.line.push(byte);
             return Ok(false);
         }

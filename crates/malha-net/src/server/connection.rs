@@ -201,13 +201,8 @@ where
     };
     match protocol {
         Protocol::Http1 => {
-            let mut http = http1::Builder::new();
-            // The gate is stricter than both limits, and has timers of its own.
-            http.timer(TokioTimer::new()).header_read_timeout(None);
-            http.max_header_size(limits::HEAD_BYTES + 1).max_buf_size(limits::HEAD_BYTES + (4 << 10));
-            http.allow_multiple_spaces_in_request_line_delimiters(true);
             let io = TokioIo::new(Gate::new(io, secure, broken));
-            supervise(http.serve_connection(io, service), &mut terms.drain, &activity, &cut).await;
+            supervise(http1().serve_connection(io, service), &mut terms.drain, &activity, &cut).await;
         }
         Protocol::Http2 => {
             let mut http = http2::Builder::new(terms.streams.clone());
@@ -222,6 +217,15 @@ where
             supervise(http.serve_connection(TokioIo::new(io), service), &mut terms.drain, &activity, &cut).await;
         }
     }
+}
+
+/// hyper's HTTP/1 behind a [`Gate`], which is stricter than both limits, and has timers of its own.
+pub(super) fn http1() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(None);
+    http.max_header_size(limits::HEAD_BYTES + 1).max_buf_size(limits::HEAD_BYTES + (4 << 10));
+    http.allow_multiple_spaces_in_request_line_delimiters(true);
+    http
 }
 
 /// Lets `connection` run until it ends, is cut, or is idle for too long.

@@ -137,7 +137,8 @@ impl<S> Gate<S> {
 
     /// Keeps the beginning of a head, and sets it a time.
     fn hold(&mut self, head: &[u8]) {
-        if !matches!(self.at, At::Head) || is_blank(head) {
+        // Empty lines mean nothing, and set no time; half of one may become anything.
+        if !matches!(self.at, At::Head) || (is_blank(head) && !head.ends_with(b"\r")) {
             return;
         }
         self.held.extend_from_slice(head);
@@ -288,6 +289,177 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
                 Poll::Ready(Ok(())) if !more.filled().is_empty() => {}
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
                 Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Full};
+    use hyper::body::Incoming;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use parking_lot::Mutex;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::timeout;
+
+    use super::super::connection::http1;
+    use super::*;
+
+    const GOOD: &[&str] = &[
+        "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET http://b/x?y HTTP/1.1\r\nhost: a\r\nx: y z\r\n\r\n",
+        "POST /1 HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc",
+        "POST /2 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n",
+        "POST /3 HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: a\r\n\r\n1 \r\na\r\n00\r\nt: u\r\n\r\n",
+        "PUT /4 HTTP/1.1\nhost: a\nexpect: 100-continue\ncontent-length: 1\n\na",
+        "CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nhost: a\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
+    ];
+
+    const PIECES: &[&str] = &[
+        "\r",
+        "\n",
+        "\r\n",
+        "\r\n\r\n",
+        "\n\n",
+        " ",
+        "  ",
+        "\t",
+        "\0",
+        "\x0b",
+        "\x7f",
+        "é",
+        ":",
+        ";",
+        ",",
+        "/",
+        "#",
+        "?",
+        "@",
+        "%",
+        "\"",
+        "<",
+        "0",
+        "3",
+        "f",
+        "+",
+        "-",
+        "0x",
+        "ffffffffffffffff",
+        "chunked",
+        "gzip",
+        "close",
+        "HTTP/1.1",
+        "HTTP/1.0",
+        "HTTP/2.0",
+        "GET ",
+        "x: y\r\n",
+        "host: b\r\n",
+        "content-length: 3\r\n",
+        "content-length: 0\r\n",
+        "content-length:3\n",
+        "transfer-encoding: chunked\r\n",
+        "transfer-encoding:\tchunked \r\n",
+        "transfer-encoding : chunked\r\n",
+        "connection: close\r\n",
+        "0\r\n\r\n",
+        "3\r\nabc\r\n",
+        "GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n",
+    ];
+
+    /// Good requests with some pieces put in, and some bytes taken out.
+    fn wire() -> impl Strategy<Value = Vec<u8>> {
+        let edits = prop::collection::vec((any::<prop::sample::Index>(), select(PIECES), 0..4_usize), 0..4);
+        (prop::collection::vec(select(GOOD), 1..4), edits).prop_map(|(requests, edits)| {
+            let mut bytes = requests.concat().into_bytes();
+            for (at, piece, without) in edits {
+                let at = at.index(bytes.len() + 1);
+                let end = (at + without).min(bytes.len());
+                bytes.splice(at..end, piece.bytes());
+            }
+            bytes
+        })
+    }
+
+    /// What hyper makes of `wire` behind a gate: how many requests, and what it sends. Fails if a body breaks off for
+    /// another reason than the gate's.
+    async fn through(wire: &[u8], step: usize) -> (Vec<String>, String) {
+        let (mut client, server) = duplex(1 << 20);
+        let broken = Arc::new(Broken::default());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let service = service_fn(|request: Request<Incoming>| {
+            let (broken, seen) = (Arc::clone(&broken), Arc::clone(&seen));
+            async move {
+                if Refusal::of(&request).is_none() {
+                    seen.lock().push(format!("{} {}", request.method(), request.uri()));
+                }
+                let number = seen.lock().len() as u64;
+                let body = request.into_body().collect().await;
+                assert!(
+                    body.is_ok() || broken.of(number).is_some(),
+                    "hyper refused a body: {body:?} of {:?}",
+                    String::from_utf8_lossy(wire)
+                );
+                let response = Response::builder().header("server", "test").body(Full::<Bytes>::default());
+                Ok::<_, Infallible>(response.unwrap())
+            }
+        });
+        let gate = Gate::new(server, false, Arc::clone(&broken));
+        let connection = http1().serve_connection(TokioIo::new(gate), service);
+        let writes = async {
+            for part in wire.chunks(step) {
+                let _ = client.write_all(part).await;
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        // The clock is paused: when nothing moves any more, the second is over.
+        let _ = timeout(Duration::from_secs(1), async {
+            tokio::select! {
+                _ = connection => {}
+                () = writes => {}
+            }
+        })
+        .await;
+        let mut text = Vec::new();
+        client.read_to_end(&mut text).await.unwrap();
+        let seen = std::mem::take(&mut *seen.lock());
+        (seen, String::from_utf8(text).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn hyper_finds_the_requests_where_the_gate_does(wire in wire(), step in select(&[1_usize, 3, 10, 4096][..])) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            let (seen, text) = runtime.unwrap().block_on(through(&wire, step));
+            let mut gate = Gate::new((), false, Arc::default());
+            gate.pass(&wire);
+            // Those behind a `connection: close` or a `CONNECT` are not asked for.
+            prop_assert!(seen.len() as u64 <= gate.requests, "{seen:?}, and the gate counts {}", gate.requests);
+            // hyper's own refusals name no server.
+            let answers = text.matches("HTTP/1.1 ").count() - text.matches("100 Continue").count();
+            prop_assert_eq!(answers, text.matches("server: ").count(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_head_in_single_bytes_is_held_until_it_is_whole() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        for good in GOOD {
+            for step in [1, 2, 7] {
+                let (seen, _) = runtime.block_on(through(good.as_bytes(), step));
+                assert_eq!(seen.len(), 1, "{good:?} by {step}");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! HTTP/2: what h2spec checks first, and the attacks that are known.
+//! HTTP/2: what h2spec (a program in Go, which no registry of ours has) checks first, by section of RFC 9113, and the
+//! attacks that are known.
 
 use std::net::SocketAddr;
 
