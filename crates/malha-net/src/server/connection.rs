@@ -270,7 +270,7 @@ fn check(request: &mut Request<Incoming>) -> Result<(), Option<Refusal>> {
         return Err(Some(refusal));
     }
     let headers = request.headers_mut();
-    // hyper has promised the 100 already, as Envoy does.
+    // hyper sends the 100 itself, once the body is asked for; Envoy does it at once. Neither passes the wish on.
     if headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         headers.remove(EXPECT);
     }

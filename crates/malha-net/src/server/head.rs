@@ -10,7 +10,7 @@
 //! | in a request | Envoy 1.40 | here |
 //! | --- | --- | --- |
 //! | a header's value goes on in the next line (obs-fold) | joined by a space | 400 |
-//! | CR without LF in a header's value | dropped | 400 |
+//! | CR without LF, before the request line or in a header's value | dropped | 400 |
 //! | a tab, or space at the end, in the request line | skipped | 400 |
 //! | bytes in a target that http's `Uri` has no place for (`<`, `>`, `\`, `^`, …) | escaped | 400 |
 //! | `http://host?query`, without a path | the path is `?query` | the path is `/?query` |
