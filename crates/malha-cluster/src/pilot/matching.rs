@@ -217,7 +217,7 @@ mod tests {
         for (json, want) in [
             (r#"{"uri": {"regex": "("}}"#, "uri.regex: "),
             (r#"{"headers": {"x": {"regex": "[" }}}"#, "headers.x: "),
-            (r#"{"withoutHeaders": {":status": {"exact": "/" }}}"#, "withoutHeaders.:status: is no name"),
+            (r#"{"withoutHeaders": {":status": {"exact": "/" }}}"#, "withoutHeaders.:status: no request"),
             (r#"{"queryParams": {"q": {"regex": "(" }}}"#, "queryParams.q: "),
         ] {
             let error = condition(&written(json)).unwrap_err();

@@ -8,7 +8,7 @@ use malha_cluster::{Kind, Store, Stored};
 use malha_routing::Snapshot;
 use proptest::prelude::*;
 
-use crate::node::{Harness, Pod as Running, deployment, service};
+use crate::node::{Harness, Pod as Running, deployment, destinations, find, pods as pods_of, service};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -115,12 +115,13 @@ fn consistent(harness: &Harness) {
 fn mesh_agrees(store: &Store, snapshot: &Snapshot<Running>) {
     for app in APPS {
         let host = format!("{app}-service.default.svc.cluster.local");
-        let found = snapshot.outbound.get(&80).and_then(|table| table.find(&host));
+        let table = snapshot.sidecars["default"].ports.get(&80);
+        let found = table.and_then(|table| find(table, &host, "/", &[]));
         let exists = store.get::<Service>("default", &format!("{app}-service")).is_some();
         assert_eq!(found.is_some(), exists, "{host}");
         let Some(found) = found else { continue };
-        let cluster = found.route("/").unwrap().0.destinations[0].cluster.clone().unwrap();
-        let mut got: Vec<_> = cluster.endpoints.iter().map(|endpoint| endpoint.payload.uid.clone()).collect();
+        let cluster = destinations(found)[0].cluster.as_ref().unwrap();
+        let mut got: Vec<_> = pods_of(cluster).iter().map(|pod| pod.uid.clone()).collect();
         got.sort();
         let ready = store.list::<Pod>().filter(|pod| pod.metadata.labels.as_ref().unwrap()["app"] == app && ready(pod));
         let mut want: Vec<_> = ready.map(|pod| pod.metadata.uid.clone().unwrap()).collect();

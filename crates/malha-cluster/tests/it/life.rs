@@ -76,9 +76,8 @@ async fn scaling_keeps_the_pods_that_stay_and_their_endpoints() {
     let harness = Harness::new();
     harness.apply(&(deployment("posts", 4, "workshop:0.0.1", "") + &service("posts", ""))).await;
     let endpoints = |harness: &Harness| {
-        let snapshot = harness.snapshot();
-        let (route, _) = snapshot.outbound[&80].find("posts-service").unwrap().route("/").unwrap();
-        route.destinations[0].cluster.clone().unwrap().endpoints.clone()
+        let cluster = harness.target("posts-service", 80).unwrap();
+        cluster.hosts.iter().map(|host| Arc::clone(&host.endpoint)).collect::<Vec<_>>()
     };
     let before = endpoints(&harness);
     harness.apply(&deployment("posts", 2, "workshop:0.0.1", "")).await;

@@ -1,9 +1,9 @@
 //! What the mesh is told: hosts, routes and destinations, as Istio would tell Envoy.
 
 use malha_manifest::parse_manifests;
-use malha_routing::{Listener, ListenerKind, Route, VirtualHost};
+use malha_routing::{ListenerKind, PathRewrite, Route, Transport};
 
-use crate::node::{Harness, Pod, deployment, service};
+use crate::node::{Harness, Pod, deployment, destinations, find, forward, service};
 
 /// Gateway and routes of the workshop.
 const WORKSHOP: &str = "
@@ -75,20 +75,26 @@ async fn mesh(yaml: &str) -> Harness {
 }
 
 fn name_of(route: &Route<Pod>) -> String {
-    let cluster = route.destinations[0].cluster.as_ref();
-    cluster.map_or("nowhere", |cluster| cluster.name.as_str()).to_owned()
+    let cluster = destinations(route)[0].cluster.as_ref();
+    cluster.map_or("nowhere", |cluster| &cluster.name).to_owned()
+}
+
+/// The route of a request to the gateway; `None` is a 404.
+fn at_gateway<R>(harness: &Harness, host: &str, path: &str, look: impl FnOnce(&Route<Pod>) -> R) -> Option<R> {
+    let snapshot = harness.snapshot();
+    let listener = snapshot.listeners.iter().find(|listener| listener.kind == ListenerKind::Gateway)?;
+    let Transport::Plain(hosts) = &listener.transport else { panic!("plain HTTP") };
+    find(hosts, host, path, &[]).map(look)
 }
 
 /// The destination of a request to the gateway; `None` is a 404.
 fn through(harness: &Harness, host: &str, path: &str) -> Option<String> {
-    let snapshot = harness.snapshot();
-    let listener = snapshot.listeners.iter().find(|listener| listener.kind == ListenerKind::Gateway)?;
-    Some(short(&name_of(listener.hosts.find(host)?.route(path)?.0)))
+    at_gateway(harness, host, path, |route| short(&name_of(route)))
 }
 
 /// The destination of a call inside the mesh.
 fn inside(harness: &Harness, host: &str, port: u16, path: &str) -> Option<String> {
-    Some(short(&name_of(harness.snapshot().outbound.get(&port)?.find(host)?.route(path)?.0)))
+    harness.route(host, port, path, |route| short(&name_of(route)))
 }
 
 fn short(cluster: &str) -> String {
@@ -114,11 +120,11 @@ async fn the_workshops_gateway_leads_to_its_services() {
         assert_eq!(through(&harness, "localhost:8080", path).as_deref(), want, "{path}");
     }
     let snapshot = harness.snapshot();
-    let listener: &Listener<Pod> = &snapshot.listeners[0];
-    assert_eq!((listener.port, snapshot.listeners.len()), (80, 1));
-    let host: &VirtualHost<Pod> = listener.hosts.find("any").unwrap();
-    let (route, matched) = host.route("/composition?a").unwrap();
-    assert_eq!(route.rewrite.as_ref().unwrap().apply(matched, "/composition?a"), "/?a");
+    assert_eq!((snapshot.listeners[0].port, snapshot.listeners.len()), (80, 1));
+    at_gateway(&harness, "any", "/composition?a", |route| {
+        assert_eq!(forward(route).rewrite.path, Some(PathRewrite::Matched("/".into())));
+    })
+    .unwrap();
     // The mesh itself is not concerned.
     assert_eq!(inside(&harness, "posts-service", 80, "/anything").as_deref(), Some("posts"));
     let row = &harness.cluster.gateways()[0];
@@ -224,40 +230,6 @@ async fn conditions_on_gateway_and_port_are_decided_here() {
 }
 
 #[tokio::test]
-async fn a_condition_that_is_not_carried_out_never_matches() {
-    for condition in [
-        "headers: {x: {exact: why}}",
-        "method: {exact: GET}",
-        "uri: {regex: /.*}",
-        "queryParams: {a: {exact: b}}",
-        "ignoreUriCase: true, uri: {prefix: /}",
-        "sourceLabels: {app: posts}",
-        "scheme: {exact: http}",
-        "authority: {exact: x}",
-        "withoutHeaders: {x: {exact: why}}",
-    ] {
-        let http = to(&format!("match: [{{{condition}}}], "), "comments-service") + &to("", "posts-service");
-        let harness = mesh(&virtual_service("v", "posts-service", "", &http)).await;
-        assert_eq!(inside(&harness, "posts-service", 80, "/").as_deref(), Some("posts"), "{condition}");
-        let findings = findings(&harness);
-        assert!(
-            findings.len() == 1 && findings[0].starts_with("VirtualService v: spec.http[0].match[0]."),
-            "{findings:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_rule_that_answers_otherwise_is_left_out() {
-    for rule in ["redirect: {uri: /x}", "directResponse: {status: 200}"] {
-        let http = format!("  - {{{rule}}}\n") + &to("", "posts-service");
-        let harness = mesh(&virtual_service("v", "posts-service", "", &http)).await;
-        assert_eq!(inside(&harness, "posts-service", 80, "/").as_deref(), Some("posts"), "{rule}");
-        assert_eq!(findings(&harness).len(), 1, "{rule}");
-    }
-}
-
-#[tokio::test]
 async fn weights_of_zero_are_dropped_and_one_destination_takes_all() {
     let weighted = |weights: [&str; 2]| {
         let one = |name: &str, weight: &str| format!("{{destination: {{host: {name}-service}}{weight}}}");
@@ -269,13 +241,13 @@ async fn weights_of_zero_are_dropped_and_one_destination_takes_all() {
         (["", ", weight: 100"], vec![("comments", 100)]),
     ] {
         let harness = mesh(&virtual_service("v", "posts-service", "", &weighted(weights))).await;
-        let snapshot = harness.snapshot();
-        let (route, _) = snapshot.outbound[&80].find("posts-service").unwrap().route("/").unwrap();
-        let got: Vec<_> = route
-            .destinations
-            .iter()
-            .map(|destination| (short(&destination.cluster.as_ref().unwrap().name), destination.weight))
-            .collect();
+        let got = harness.route("posts-service", 80, "/", |route| {
+            let one = |destination: &malha_routing::Destination<Pod>| {
+                (short(&destination.cluster.as_ref().unwrap().name), destination.weight)
+            };
+            destinations(route).iter().map(one).collect::<Vec<_>>()
+        });
+        let got = got.unwrap();
         assert_eq!(got, want.into_iter().map(|(name, weight)| (name.to_owned(), weight)).collect::<Vec<_>>());
     }
 }
@@ -286,7 +258,7 @@ async fn a_destination_that_does_not_exist_is_a_missing_cluster() {
         ("{host: nobody}", "destination nobody.default.svc.cluster.local is no service of the mesh"),
         ("{host: posts-service.default}", "write a name without dots, or the full one"),
         ("{host: posts-service, port: {number: 81}}", "has no port 81"),
-        ("{host: posts-service, subset: v1}", "subset v1"),
+        ("{host: posts-service, subset: v1}", "subset v1 of posts-service.default.svc.cluster.local: no DestinationRule"),
     ] {
         let http = format!("  - {{route: [{{destination: {destination}}}]}}\n");
         let harness = mesh(&virtual_service("v", "posts-service", "", &http)).await;
@@ -309,17 +281,17 @@ spec:
     let harness = mesh(&(two.to_owned() + &virtual_service("v", "two", "", &to("", "two")))).await;
     for port in [80, 81] {
         let want = format!("outbound|{port}||two.default.svc.cluster.local");
-        let got = harness.snapshot().outbound[&port].find("two").map(|host| name_of(host.route("/").unwrap().0));
+        let got = harness.route("two", port, "/", name_of);
         assert_eq!(got, Some(want));
     }
 }
 
 #[tokio::test]
-async fn servers_that_are_not_plain_http_do_not_listen() {
+async fn servers_that_are_not_carried_out_do_not_listen() {
     let server = |server: &str| gateway("g", "'*'").replace("number: 80, name: http, protocol: HTTP}", server);
     for (yaml, message) in [
-        (server("number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}"), "port.protocol"),
-        (server("number: 80, name: http, protocol: HTTP}, tls: {httpsRedirect: true}"), "tls.httpsRedirect"),
+        (server("number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}"), "port.protocol"),
+        (server("number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}"), "tls.credentialName: Secret istio-system/c is not there"),
         (gateway("g", "'*'").replace("istio: ingressgateway", "istio: egressgateway"), "spec.selector"),
     ] {
         let harness = mesh(&yaml).await;
@@ -337,23 +309,32 @@ async fn a_load_balancer_leads_to_its_endpoints_past_all_rules() {
     let snapshot = harness.snapshot();
     let kind = ListenerKind::LoadBalancer { namespace: "default".into(), service: "lb-service".into() };
     let listener = snapshot.listeners.iter().find(|listener| listener.kind == kind).unwrap();
-    let (route, _) = listener.hosts.find("anything").unwrap().route("/").unwrap();
-    let cluster = route.destinations[0].cluster.as_ref().unwrap();
-    assert_eq!(
-        (cluster.name.as_str(), cluster.endpoints.len()),
-        ("outbound|80||lb-service.default.svc.cluster.local", 1)
-    );
-    assert_eq!(cluster.endpoints[0].address, "10.244.0.1:80");
+    let Transport::Plain(hosts) = &listener.transport else { panic!("plain HTTP") };
+    let route = find(hosts, "anything", "/", &[]).unwrap();
+    assert!(forward(route).retry.is_none(), "kube-proxy tries once");
+    let cluster = destinations(route)[0].cluster.as_ref().unwrap();
+    assert_eq!((&*cluster.name, cluster.hosts.len()), ("outbound|80||lb-service.default.svc.cluster.local", 1));
+    assert_eq!(cluster.hosts[0].endpoint.address, "10.244.0.1:80");
     assert_eq!(inside(&harness, "lb-service", 80, "/").as_deref(), Some("posts"));
 }
 
 #[tokio::test]
-async fn bare_names_are_of_the_namespace_default() {
+async fn a_bare_name_is_of_the_callers_namespace() {
     let elsewhere = "\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---".to_owned()
         + &service("cart", "").replace("{name: cart-service}", "{name: cart-service, namespace: shop}");
     let harness = mesh(&elsewhere).await;
-    assert_eq!(inside(&harness, "cart-service", 80, "/"), None);
-    assert!(inside(&harness, "cart-service.shop", 80, "/").is_some());
+    for (namespace, host, known) in [
+        ("default", "cart-service", false),
+        ("default", "cart-service.shop", true),
+        ("default", "cart-service.shop.svc.cluster.local.", true),
+        ("shop", "cart-service", true),
+        ("shop", "posts-service", false),
+        ("shop", "posts-service.default.svc", true),
+        ("istio-system", "posts-service", false),
+    ] {
+        let found = harness.route_from(namespace, host, 80, "/", |_| ()).is_some();
+        assert_eq!(found, known, "{host} from {namespace}");
+    }
 }
 
 #[tokio::test]
@@ -363,11 +344,9 @@ async fn a_named_target_port_is_looked_up_in_each_pod() {
         .replace("{app: posts}", "{app: posts, version: v2}")
         .replace("containerPort: 80", "containerPort: 8080");
     let harness = mesh(&(deployment("posts", 1, "workshop:0.0.1", "") + &other)).await;
-    let snapshot = harness.snapshot();
-    let (route, _) = snapshot.outbound[&80].find("posts-service").unwrap().route("/").unwrap();
-    let cluster = route.destinations[0].cluster.as_ref().unwrap();
+    let cluster = harness.target("posts-service", 80).unwrap();
     let mut ports: Vec<_> =
-        cluster.endpoints.iter().map(|endpoint| endpoint.address.split(':').nth(1).unwrap()).collect();
+        cluster.hosts.iter().map(|host| host.endpoint.address.split(':').nth(1).unwrap()).collect();
     ports.sort_unstable();
     assert_eq!(ports, ["80", "8080"]);
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, Method};
 use malha_cluster::{Applied, Cluster, Error, Key, Kind, Node, PodRequest, StartError};
 use malha_manifest::parse_manifests;
-use malha_routing::Snapshot;
+use malha_routing::{Answer, Cluster as Target, Destination, Forward, Head, Hosts, Labels, Route, Snapshot, Upstream};
 use malha_world::World;
 use parking_lot::Mutex;
 
@@ -113,14 +114,32 @@ impl Harness {
         Arc::clone(self.snapshots.lock().last().unwrap())
     }
 
+    /// The route of a `GET` from a pod of namespace `default`.
+    pub(crate) fn route<R>(&self, host: &str, port: u16, path: &str, look: impl FnOnce(&Route<Pod>) -> R) -> Option<R> {
+        self.route_from("default", host, port, path, look)
+    }
+
+    /// The route of a `GET` from a pod of a namespace.
+    pub(crate) fn route_from<R>(
+        &self,
+        namespace: &str,
+        host: &str,
+        port: u16,
+        path: &str,
+        look: impl FnOnce(&Route<Pod>) -> R,
+    ) -> Option<R> {
+        let snapshot = self.snapshot();
+        find(snapshot.sidecars.get(namespace)?.ports.get(&port)?, host, path, &[]).map(look)
+    }
+
+    /// The cluster of the first destination of a call from namespace `default`.
+    pub(crate) fn target(&self, host: &str, port: u16) -> Option<Arc<Target<Pod>>> {
+        self.route(host, port, "/", |route| destinations(route)[0].cluster.clone())?
+    }
+
     /// Names of the pods behind `host` and `port` in the mesh, sorted; `None` if nobody knows the host.
     pub(crate) fn behind(&self, host: &str, port: u16) -> Option<Vec<String>> {
-        let snapshot = self.snapshot();
-        let (route, _) = snapshot.outbound.get(&port)?.find(host)?.route("/")?;
-        let cluster = route.destinations[0].cluster.clone()?;
-        let mut names: Vec<_> = cluster.endpoints.iter().map(|endpoint| endpoint.payload.name.clone()).collect();
-        names.sort();
-        Some(names)
+        Some(pods(&*self.target(host, port)?).into_iter().map(|pod| pod.name.clone()).collect())
     }
 
     /// `reason: message` of every pod that waits.
@@ -128,6 +147,52 @@ impl Harness {
         let pods = self.cluster.pods().into_iter();
         pods.filter_map(|pod| Some(format!("{}: {}", pod.reason?, pod.message.unwrap_or_default()))).collect()
     }
+}
+
+/// The pods behind a cluster, by name.
+pub(crate) fn pods(cluster: &Target<Pod>) -> Vec<Pod> {
+    let mut pods: Vec<Pod> = cluster
+        .hosts
+        .iter()
+        .map(|host| match &host.endpoint.upstream {
+            Upstream::Pod(pod) => Arc::clone(pod),
+            Upstream::Address(name, port) => panic!("{name}:{port} is no pod"),
+        })
+        .collect();
+    pods.sort_by(|a, b| a.name.cmp(&b.name));
+    pods
+}
+
+/// The route of a `GET` with these headers.
+pub(crate) fn find<'t>(
+    hosts: &'t Hosts<Pod>,
+    host: &str,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Option<&'t Route<Pod>> {
+    let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+    let head = Head {
+        method: &Method::GET,
+        scheme: "http",
+        authority: host,
+        path_and_query: path,
+        headers: &headers,
+        claims: None,
+        source: &Labels::new(),
+    };
+    hosts.find(host)?.routes.find(&head)
+}
+
+/// How a route sends on.
+pub(crate) fn forward(route: &Route<Pod>) -> &Forward<Pod> {
+    match &route.action.answer {
+        Answer::Forward(forward) => forward,
+        other => panic!("{other:?} sends nothing on"),
+    }
+}
+
+pub(crate) fn destinations(route: &Route<Pod>) -> &[Destination<Pod>] {
+    &forward(route).destinations
 }
 
 /// A Deployment of one container with the labels `app: {name}`; `more` goes into the pod's spec.
