@@ -4,6 +4,7 @@
 //! does not grow with their number but for those that share a path, and those whose path is an expression. Which route
 //! is found is the same.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -76,11 +77,7 @@ impl Index {
             let (exact, prefix) = listing.entry(text.into_bytes()).or_default();
             if is_prefix { prefix } else { exact }.push(at);
         }
-        Self {
-            literal: Paths::new(literal, |byte| byte),
-            folded: Paths::new(folded, |b| b.to_ascii_lowercase()),
-            others,
-        }
+        Self { literal: Paths::new(literal, false), folded: Paths::new(folded, true), others }
     }
 
     /// The first of the routes that can have `path` of which `is_for` is true.
@@ -111,8 +108,8 @@ struct Paths {
     texts: Vec<Text>,
     /// What [`Text`]s refer to.
     routes: Vec<usize>,
-    /// What is done to each byte of a path before it is compared.
-    fold: fn(u8) -> u8,
+    /// Whether texts are in lower case, and paths are compared as if they were.
+    fold: bool,
 }
 
 #[derive(Debug)]
@@ -125,7 +122,7 @@ struct Text {
 }
 
 impl Paths {
-    fn new(listing: Listing, fold: fn(u8) -> u8) -> Self {
+    fn new(listing: Listing, fold: bool) -> Self {
         let mut texts: Vec<Text> = Vec::with_capacity(listing.len());
         let mut routes = Vec::new();
         // Texts that the present one begins with, as far as it is known: the shortest first.
@@ -148,13 +145,13 @@ impl Paths {
 
     /// Shows `search` all lists of routes that can have `path`.
     fn candidates(&self, path: &[u8], search: &mut impl FnMut(&[usize])) {
-        let folded = || path.iter().map(|byte| (self.fold)(*byte));
-        let behind = self.texts.partition_point(|text| text.bytes.iter().copied().le(folded()));
+        let behind = self.texts.partition_point(|text| self.compare(&text.bytes, path).is_le());
         let Some(mut at) = behind.checked_sub(1) else { return };
-        if self.texts[at].bytes.iter().copied().eq(folded()) {
+        if self.compare(&self.texts[at].bytes, path).is_eq() {
             search(&self.routes[self.texts[at].exact.clone()]);
         }
-        let common = self.texts[at].bytes.iter().copied().zip(folded()).take_while(|(mine, its)| mine == its).count();
+        let pairs = self.texts[at].bytes.iter().zip(path);
+        let common = pairs.take_while(|(mine, its)| **mine == self.folded(**its)).count();
         loop {
             let text = &self.texts[at];
             if text.bytes.len() <= common {
@@ -165,6 +162,14 @@ impl Paths {
                 None => return,
             }
         }
+    }
+
+    fn compare(&self, text: &[u8], path: &[u8]) -> Ordering {
+        if self.fold { text.iter().copied().cmp(path.iter().map(u8::to_ascii_lowercase)) } else { text.cmp(path) }
+    }
+
+    fn folded(&self, byte: u8) -> u8 {
+        if self.fold { byte.to_ascii_lowercase() } else { byte }
     }
 }
 
