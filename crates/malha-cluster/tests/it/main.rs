@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod demands;
+mod destinations;
+mod edge;
+mod entries;
 mod invariants;
 mod life;
 mod mesh;

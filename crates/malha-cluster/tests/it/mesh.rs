@@ -258,7 +258,10 @@ async fn a_destination_that_does_not_exist_is_a_missing_cluster() {
         ("{host: nobody}", "destination nobody.default.svc.cluster.local is no service of the mesh"),
         ("{host: posts-service.default}", "write a name without dots, or the full one"),
         ("{host: posts-service, port: {number: 81}}", "has no port 81"),
-        ("{host: posts-service, subset: v1}", "subset v1 of posts-service.default.svc.cluster.local: no DestinationRule"),
+        (
+            "{host: posts-service, subset: v1}",
+            "subset v1 of posts-service.default.svc.cluster.local: no DestinationRule",
+        ),
     ] {
         let http = format!("  - {{route: [{{destination: {destination}}}]}}\n");
         let harness = mesh(&virtual_service("v", "posts-service", "", &http)).await;
@@ -291,7 +294,10 @@ async fn servers_that_are_not_carried_out_do_not_listen() {
     let server = |server: &str| gateway("g", "'*'").replace("number: 80, name: http, protocol: HTTP}", server);
     for (yaml, message) in [
         (server("number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}"), "port.protocol"),
-        (server("number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}"), "tls.credentialName: Secret istio-system/c is not there"),
+        (
+            server("number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: c}"),
+            "tls.credentialName: Secret istio-system/c is not there",
+        ),
         (gateway("g", "'*'").replace("istio: ingressgateway", "istio: egressgateway"), "spec.selector"),
     ] {
         let harness = mesh(&yaml).await;
@@ -345,8 +351,7 @@ async fn a_named_target_port_is_looked_up_in_each_pod() {
         .replace("containerPort: 80", "containerPort: 8080");
     let harness = mesh(&(deployment("posts", 1, "workshop:0.0.1", "") + &other)).await;
     let cluster = harness.target("posts-service", 80).unwrap();
-    let mut ports: Vec<_> =
-        cluster.hosts.iter().map(|host| host.endpoint.address.split(':').nth(1).unwrap()).collect();
+    let mut ports: Vec<_> = cluster.hosts.iter().map(|host| host.endpoint.address.split(':').nth(1).unwrap()).collect();
     ports.sort_unstable();
     assert_eq!(ports, ["80", "8080"]);
 }
