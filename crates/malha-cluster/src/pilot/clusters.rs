@@ -141,7 +141,7 @@ impl<'a, P> Clusters<'a, P> {
     ) -> Result<Arc<Cluster<P>>, String> {
         let host = &service.host;
         let Some(port) = service.port(port) else { return Err(format!("{host} has no port {port}")) };
-        let part = match (subset_name, rule) {
+        let chosen = match (subset_name, rule) {
             ("", _) => None,
             (name, None) => {
                 return Err(format!("subset {name} of {host}: no DestinationRule that is seen here defines it"));
@@ -154,7 +154,7 @@ impl<'a, P> Clusters<'a, P> {
         let policy = match rule {
             None => self.plain(port.protocol),
             Some(rule) => {
-                let effective = self.rules.policy(rule, part, port.number);
+                let effective = self.rules.policy(rule, chosen, port.number);
                 match self.policy(service, port, &effective, reads_secrets, rule, findings) {
                     Ok(policy) => policy,
                     Err(why) => {
@@ -167,7 +167,7 @@ impl<'a, P> Clusters<'a, P> {
             }
         };
         let original = service.original_destination || policy.balancer == Balancer::OriginalDestination;
-        let labels = part.map(|part| &part.labels);
+        let labels = chosen.map(|subset| &subset.labels);
         let hosts = if original { Vec::new() } else { hosts(&port.members, labels) };
         let policy = if service.original_destination && policy.balancer != Balancer::OriginalDestination {
             Arc::new(TrafficPolicy { balancer: Balancer::OriginalDestination, ..TrafficPolicy::clone(&policy) })

@@ -46,7 +46,7 @@ pub(super) fn rules(store: &Store, service: &VirtualService, key: &Key, findings
                     }
                 }
                 Err(why) => {
-                    findings.add(key.clone(), format!("spec.http[{index}].delegate: {why}; the rule is left out"))
+                    findings.add(key.clone(), format!("spec.http[{index}].delegate: {why}; the rule is left out"));
                 }
             },
         }

@@ -78,7 +78,6 @@ impl Alternative {
 
 fn condition(written: &HttpMatch) -> Result<Condition, String> {
     let path = match &written.uri {
-        None => None,
         Some(StringMatch::Exact(path)) => Some(PathMatch::Exact(path.clone())),
         // As if there were no condition: both are Envoy's prefix `/`.
         Some(StringMatch::Prefix(path)) if path == "/" => None,
@@ -86,7 +85,7 @@ fn condition(written: &HttpMatch) -> Result<Condition, String> {
         Some(StringMatch::Regex(source)) => {
             Some(PathMatch::Regex(Pattern::new(source).map_err(|why| format!("uri.regex: {why}"))?))
         }
-        Some(StringMatch::Present) => None,
+        None | Some(StringMatch::Present) => None,
     };
     let own = |field: &str, written: &Option<StringMatch>| {
         written.as_ref().map(|written| text(written).map_err(|why| format!("{field}: {why}"))).transpose()

@@ -21,7 +21,7 @@ use super::Findings;
 use super::clusters::{Client, Clusters};
 use super::matching::Viewer;
 use super::registry::MeshService;
-use super::rules::{AllRules, Entrance, Part};
+use super::rules::{AllRules, Dependencies, Entrance, Part, same_cluster};
 use super::settings::Settings;
 
 /// The port at which a host that is no service is known (Istio).
@@ -49,17 +49,23 @@ pub(super) fn tables<P>(
         .collect()
 }
 
-/// What a set of routes was made of: which conditions stand, and which clusters the destinations are.
-type Dependencies<P> = (Vec<bool>, Vec<Option<Arc<Cluster<P>>>>);
+/// Routes that several hosts can have.
+type Parts<P> = Arc<Vec<Part<P>>>;
+
+/// A host, as those who see the same share it.
+type SharedHost<P> = Arc<VirtualHost<P>>;
+
+/// By host or service, and port: values with what they were made of. There are few, for most namespaces see the same.
+type Variants<K, M, V> = HashMap<(K, u16), Vec<(M, V)>>;
 
 /// What namespaces have in common.
 struct Shared<P> {
     /// Of each rule set at each port.
-    parts: HashMap<(usize, u16), Vec<(Dependencies<P>, Arc<Vec<Part<P>>>)>>,
-    /// Of each host at each port, by the parts that it has.
-    hosts: HashMap<(String, u16), Vec<(Arc<Vec<Part<P>>>, Arc<VirtualHost<P>>)>>,
+    parts: Variants<usize, Dependencies<P>, Parts<P>>,
+    /// Of each host at each port.
+    hosts: Variants<String, Parts<P>, SharedHost<P>>,
     /// Of each service without rules.
-    plain: HashMap<(usize, u16), Vec<(Option<Arc<Cluster<P>>>, Arc<VirtualHost<P>>)>>,
+    plain: Variants<usize, Option<Arc<Cluster<P>>>, SharedHost<P>>,
 }
 
 impl<P> Default for Shared<P> {
@@ -174,7 +180,7 @@ impl<P> View<'_, '_, P> {
         wild.into_iter().map(|(_, index)| index).collect()
     }
 
-    fn parts(&mut self, index: usize, port: u16) -> Arc<Vec<Part<P>>> {
+    fn parts(&mut self, index: usize, port: u16) -> Parts<P> {
         let rules = &self.rules.all[index];
         let entrance = Entrance {
             viewer: Viewer { gateway: "mesh", port, namespace: self.namespace, labels: None },
@@ -183,7 +189,7 @@ impl<P> View<'_, '_, P> {
         };
         let dependencies = rules.dependencies(entrance, self.clusters);
         let known = self.shared.parts.entry((index, port)).or_default();
-        if let Some((_, parts)) = known.iter().find(|(other, _)| same(other, &dependencies)) {
+        if let Some((_, parts)) = known.iter().find(|(other, _)| *other == dependencies) {
             return Arc::clone(parts);
         }
         let parts = Arc::new(rules.routes(entrance, self.clusters, self.findings));
@@ -192,7 +198,7 @@ impl<P> View<'_, '_, P> {
     }
 
     /// A host with these routes.
-    fn host(&mut self, host: &str, port: u16, parts: &Arc<Vec<Part<P>>>) -> Arc<VirtualHost<P>> {
+    fn host(&mut self, host: &str, port: u16, parts: &Parts<P>) -> Arc<VirtualHost<P>> {
         let known = self.shared.hosts.entry((host.to_owned(), port)).or_default();
         if let Some((_, host)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, parts)) {
             return Arc::clone(host);
@@ -207,7 +213,7 @@ impl<P> View<'_, '_, P> {
     fn plain(&mut self, service: usize, port: u16) -> Arc<VirtualHost<P>> {
         let cluster = self.cluster(service, port).ok();
         let known = self.shared.plain.entry((service, port)).or_default();
-        let is_it = |other: &Option<Arc<Cluster<P>>>| same_cluster(other, &cluster);
+        let is_it = |other: &Option<Arc<Cluster<P>>>| same_cluster(other.as_ref(), cluster.as_ref());
         if let Some((_, host)) = known.iter().find(|(other, _)| is_it(other)) {
             return Arc::clone(host);
         }
@@ -227,8 +233,11 @@ impl<P> View<'_, '_, P> {
 /// Hosts in the order in which they claim names: full names first, for no short form may hide one.
 struct Table<'t, P> {
     hosts: Hosts<P>,
-    short: Vec<(&'t MeshService<P>, &'t str, Arc<VirtualHost<P>>)>,
+    short: Vec<Short<'t, P>>,
 }
+
+/// A service that is to have its short names yet, and whose pods use them.
+type Short<'t, P> = (&'t MeshService<P>, &'t str, Arc<VirtualHost<P>>);
 
 impl<P> Default for Table<'_, P> {
     fn default() -> Self {
@@ -287,18 +296,6 @@ fn is_service(host: &str, here: &HashSet<&str>) -> bool {
     }
     let pattern = HostPattern::parse(host);
     here.iter().any(|service| pattern.covers(&HostPattern::parse(service)))
-}
-
-fn same<P>(a: &Dependencies<P>, b: &Dependencies<P>) -> bool {
-    a.0 == b.0 && a.1.len() == b.1.len() && a.1.iter().zip(&b.1).all(|(a, b)| same_cluster(a, b))
-}
-
-fn same_cluster<P>(a: &Option<Arc<Cluster<P>>>, b: &Option<Arc<Cluster<P>>>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        (None, None) => true,
-        _ => false,
-    }
 }
 
 /// The route of a service without rules (Istio names it `default`).

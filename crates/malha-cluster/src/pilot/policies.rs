@@ -87,8 +87,8 @@ impl Policies {
 
     fn made(&mut self, namespace: &str, labels: &Labels, with_peers: bool) -> Arc<InboundPolicy> {
         let home = (namespace != self.root).then_some(namespace);
-        let mesh = Self::first(&self.peers, Some(&self.root), with_peers, |selector| selector.is_empty());
-        let own = Self::first(&self.peers, home, with_peers, |selector| selector.is_empty());
+        let mesh = Self::first(&self.peers, Some(&self.root), with_peers, Labels::is_empty);
+        let own = Self::first(&self.peers, home, with_peers, Labels::is_empty);
         let workload = Self::first(&self.peers, home, with_peers, |selector| {
             !selector.is_empty() && subset(selector, Some(labels))
         });
@@ -235,7 +235,7 @@ fn tokens(store: &Store, keys: &mut KeyRing, findings: &mut Findings) -> Scoped<
         let mut rules = Vec::new();
         for (index, rule) in object.spec.jwt_rules.iter().enumerate() {
             let mut report = |what: String| findings.add(key.clone(), format!("spec.jwtRules[{index}].{what}"));
-            rules.extend(tokens::rule(rule, keys, &mut id, &mut report));
+            rules.push(tokens::rule(rule, keys, &mut id, &mut report));
         }
         let list = scoped.entry(namespace(&object.metadata).to_owned()).or_insert_with(Vec::new);
         list.push(Policy { id, selector: labels(object.spec.selector.as_ref()), content: rules });

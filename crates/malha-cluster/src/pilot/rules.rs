@@ -31,7 +31,7 @@ pub(super) struct Rules {
     pub(super) hosts: Vec<String>,
     pub(super) gateways: Vec<String>,
     pub(super) visibility: Visibility,
-    rules: Vec<Rule>,
+    http: Vec<Rule>,
 }
 
 #[derive(Debug)]
@@ -50,6 +50,32 @@ pub(super) struct Entrance<'a> {
     pub(super) client: Client<'a>,
     /// Whether clients speak TLS.
     pub(super) tls: bool,
+}
+
+/// What the routes at an entrance depend on besides its port.
+#[derive(Debug)]
+pub(super) struct Dependencies<P> {
+    /// Which conditions stand there.
+    stands: Vec<bool>,
+    /// Which clusters the destinations are.
+    found: Vec<Option<Arc<Cluster<P>>>>,
+}
+
+impl<P> PartialEq for Dependencies<P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.stands == other.stands
+            && self.found.len() == other.found.len()
+            && self.found.iter().zip(&other.found).all(|(a, b)| same_cluster(a.as_ref(), b.as_ref()))
+    }
+}
+
+/// Whether two are the same value, or both none.
+pub(super) fn same_cluster<P>(a: Option<&Arc<Cluster<P>>>, b: Option<&Arc<Cluster<P>>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// A route before it is one: of these several hosts can have their own.
@@ -105,7 +131,7 @@ impl Rules {
             },
             visibility: Visibility::new(service.spec.export_to.iter().map(String::as_str), &namespace),
             namespace,
-            rules,
+            http: rules,
         }
     }
 
@@ -117,7 +143,7 @@ impl Rules {
         findings: &mut Findings,
     ) -> Vec<Part<P>> {
         let mut parts = Vec::new();
-        for rule in &self.rules {
+        for rule in &self.http {
             let mut action = None;
             for alternative in &rule.alternatives {
                 let Some(condition) = alternative.seen_by(entrance.viewer, &self.namespace) else { continue };
@@ -138,19 +164,14 @@ impl Rules {
         parts
     }
 
-    /// What the routes depend on besides the entrance's port: which conditions stand there, and which clusters the
-    /// destinations are. Two entrances with equal answers have the same routes.
-    pub(super) fn dependencies<P>(
-        &self,
-        entrance: Entrance<'_>,
-        clusters: &mut Clusters<'_, P>,
-    ) -> (Vec<bool>, Vec<Option<Arc<Cluster<P>>>>) {
-        let conditions = self.rules.iter().flat_map(|rule| &rule.alternatives);
+    /// What the routes depend on. Two entrances of one port with equal answers have the same routes.
+    pub(super) fn dependencies<P>(&self, entrance: Entrance<'_>, clusters: &mut Clusters<'_, P>) -> Dependencies<P> {
+        let conditions = self.http.iter().flat_map(|rule| &rule.alternatives);
         let stands = conditions.map(|one| one.stands(entrance.viewer, &self.namespace)).collect();
         let mut quiet = Findings::default();
-        let targets = self.rules.iter().flat_map(|rule| rule.plan.targets());
+        let targets = self.http.iter().flat_map(|rule| rule.plan.targets());
         let found = targets.map(|target| self.cluster(target, entrance, clusters, &mut quiet).ok()).collect();
-        (stands, found)
+        Dependencies { stands, found }
     }
 
     fn action<P>(

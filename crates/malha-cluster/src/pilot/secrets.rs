@@ -53,9 +53,10 @@ impl Secrets<'_> {
     /// The name of the Secret. Only Secrets of the namespace may be named.
     fn name<'n>(&self, credential: &'n str) -> Result<&'n str, String> {
         let Some(path) = credential.strip_prefix(SCHEME) else {
-            return match credential.contains("://") {
-                true => Err(format!("`{credential}`: only Secrets are carried out")),
-                false => Ok(credential),
+            return if credential.contains("://") {
+                Err(format!("`{credential}`: only Secrets are carried out"))
+            } else {
+                Ok(credential)
             };
         };
         match path.split_once('/') {

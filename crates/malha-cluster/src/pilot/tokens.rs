@@ -21,7 +21,7 @@ pub(super) fn rule(
     keys: &mut KeyRing,
     id: &mut String,
     report: &mut impl FnMut(String),
-) -> Option<JwtRule> {
+) -> JwtRule {
     if written.presence == JwtPresence::Required {
         report("presence: REQUIRED is not carried out; an AuthorizationPolicy can demand a token".to_owned());
     }
@@ -52,7 +52,7 @@ pub(super) fn rule(
         let made = HeaderName::from_bytes(name.as_bytes());
         made.map_err(|_| report(format!("{field}: `{name}` is no name of a header; it is left out"))).ok()
     };
-    Some(JwtRule {
+    JwtRule {
         issuer: written.issuer.clone(),
         audiences: written.audiences.clone(),
         keys,
@@ -77,5 +77,5 @@ pub(super) fn rule(
             })
             .collect(),
         space_delimited_claims: written.space_delimited_claims.clone(),
-    })
+    }
 }
