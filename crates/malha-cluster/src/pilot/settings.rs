@@ -64,7 +64,7 @@ impl Settings {
             }
             by_namespace.entry(namespace.to_owned()).or_insert(policy.mode);
         }
-        Self { mesh: mesh(store, findings), by_namespace }
+        Self { mesh: mesh(store), by_namespace }
     }
 
     /// The namespace whose policies are for all.
@@ -97,14 +97,9 @@ impl Settings {
     }
 }
 
-/// The mesh's own settings, where there are any.
-fn mesh(store: &Store, findings: &mut Findings) -> MeshConfig {
+/// The mesh's own settings, where there are any. What is wrong with them is said where manifests are loaded.
+fn mesh(store: &Store) -> MeshConfig {
     let map = store.get::<ConfigMap>(MeshConfig::NAMESPACE, MeshConfig::NAME);
-    let Some(text) = map.and_then(|map| map.data.as_ref()?.get(MeshConfig::KEY)) else { return MeshConfig::default() };
-    let (config, diagnostics) = MeshConfig::parse(text);
-    for diagnostic in diagnostics {
-        let key = Key::new(Kind::ConfigMap, MeshConfig::NAMESPACE, MeshConfig::NAME);
-        findings.add(key, diagnostic.message);
-    }
-    config
+    let text = map.and_then(|map| map.data.as_ref()?.get(MeshConfig::KEY));
+    text.map_or_else(MeshConfig::default, |text| MeshConfig::parse(text).0)
 }
