@@ -1,28 +1,50 @@
 //! The data plane: the gateway and every pod's sidecar, in one process.
 //!
-//! A request has one road (`road`) and two entrances: a [`Listener`](listener), as traffic enters a cluster through
-//! its gateway or a load balancer, and a pod's own call (`sidecar`). What each decides comes from an immutable
-//! [`Snapshot`]; [`Mesh::publish`] swaps it, and requests under way keep the one they began with.
+//! A request has one road (`road`) and two entrances: the [edge](edge), as traffic enters a cluster through its gateway or
+//! a load balancer, and a pod's own call ([`sidecar`]). What each decides comes from an immutable [`Snapshot`];
+//! [`Mesh::publish`] swaps it, and requests under way keep the one they began with.
 
 #![forbid(unsafe_code)]
 
-mod external;
-mod listener;
+mod attempt;
+mod dialer;
+mod edge;
+mod flags;
+mod forward;
+mod head;
+mod inbound;
+mod keys;
+mod mirror;
+mod proxy;
+mod replay;
 mod replies;
+mod response;
 mod road;
+mod server;
 mod sidecar;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use malha_routing::{Listener, ListenerKind, Snapshot};
+use malha_net::server::ServerTls;
+use malha_routing::{Listener, Snapshot};
 use malha_runtime::Pod;
 use malha_world::World;
+use tokio::sync::{Semaphore, watch};
 
-pub use listener::{Entrance, Server};
+pub use edge::{Entrance, gateway};
+pub use flags::{Flag, Flags};
+pub use malha_net::server::{Connection, Server};
+pub use replies::Outcome;
+pub use sidecar::Sidecar;
 
-use external::External;
+use dialer::Dialer;
+use proxy::Proxy;
+
+/// Copies for mirrors that may be under way at the same time.
+const MIRRORS: usize = 1_024;
 
 /// The data plane of one cluster. A handle: clones are the same mesh.
 #[derive(Clone)]
@@ -33,20 +55,28 @@ pub struct Mesh {
 struct Shared {
     world: World,
     view: ArcSwap<View>,
-    external: External,
+    gateway: Arc<Proxy>,
+    dialer: Dialer,
+    mirrors: Arc<Semaphore>,
+    /// Shakes hands with nobody.
+    no_tls: Arc<ServerTls>,
+    /// The version that is published.
+    version: watch::Sender<u64>,
 }
 
 /// A snapshot, with what a request looks up first at hand.
 struct View {
     snapshot: Arc<Snapshot<Pod>>,
     listeners: HashMap<Entrance, usize>,
+    tls: tls::Servers,
 }
 
 impl View {
-    fn new(snapshot: Arc<Snapshot<Pod>>) -> Self {
-        let key = |listener: &Listener<Pod>| Entrance { kind: listener.kind.clone(), port: listener.port };
-        let listeners = snapshot.listeners.iter().enumerate().map(|(index, listener)| (key(listener), index)).collect();
-        Self { snapshot, listeners }
+    fn new(snapshot: Arc<Snapshot<Pod>>, before: Option<&Self>) -> Self {
+        let listeners = snapshot.listeners.iter().enumerate();
+        let listeners = listeners.map(|(index, listener)| (Entrance::of(listener), index)).collect();
+        let tls = tls::servers(&snapshot, before.map(|before| &before.tls));
+        Self { snapshot, listeners, tls }
     }
 
     fn listener(&self, entrance: &Entrance) -> Option<&Listener<Pod>> {
@@ -57,22 +87,31 @@ impl View {
 impl Mesh {
     /// A mesh without hosts.
     pub fn new(world: World) -> Self {
-        let view = ArcSwap::from_pointee(View::new(Arc::default()));
-        Self { shared: Arc::new(Shared { world, view, external: External::default() }) }
+        let view = ArcSwap::from_pointee(View::new(Arc::default(), None));
+        let dialer = Dialer::new(world.clock);
+        let gateway = Arc::new(Proxy::gateway());
+        let mirrors = Arc::new(Semaphore::new(MIRRORS));
+        let no_tls = Arc::new(ServerTls::new(Vec::new()).expect("of no server at all nothing can be wrong"));
+        Self {
+            shared: Arc::new(Shared { world, view, gateway, dialer, mirrors, no_tls, version: watch::Sender::new(0) }),
+        }
     }
 
     /// Takes effect for every request that begins from now on.
     pub fn publish(&self, snapshot: Arc<Snapshot<Pod>>) {
-        self.shared.view.store(Arc::new(View::new(snapshot)));
+        let before = self.shared.view.load();
+        let version = snapshot.version;
+        self.shared.view.store(Arc::new(View::new(snapshot, Some(&before))));
+        self.shared.version.send_replace(version);
+    }
+
+    /// Tells of each snapshot that is published.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
     }
 
     /// What is published.
     pub fn snapshot(&self) -> Arc<Snapshot<Pod>> {
         Arc::clone(&self.shared.view.load().snapshot)
     }
-}
-
-/// The entrance that a Gateway's port is.
-pub fn gateway(port: u16) -> Entrance {
-    Entrance { kind: ListenerKind::Gateway, port }
 }

@@ -1,34 +1,167 @@
-//! The replies that the proxy itself gives, as Envoy words them. The flag is what an access log shows.
+//! The replies that a proxy itself gives, as Envoy words them, and what its access log says of them.
+
+use std::borrow::Cow;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use malha_net::client::{Reason, SendError};
 use malha_runtime::Body;
 
-/// A reply that no upstream gave.
-pub(crate) struct Reply {
-    status: StatusCode,
-    body: &'static str,
+use crate::flags::{Flag, Flags};
+
+/// Set where a circuit breaker refuses (Envoy, `x-envoy-overloaded`).
+const X_ENVOY_OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+
+/// An answer, and what there is to say about it.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) response: Response<Body>,
+    pub(crate) flags: Flags,
+    /// Envoy's response code details.
+    pub(crate) details: Cow<'static, str>,
 }
 
-/// `NR`: no virtual host, or none of its routes, fits.
-pub(crate) const NO_ROUTE: Reply = Reply { status: StatusCode::NOT_FOUND, body: "" };
-/// `NC`: the route leads to a service, port or subset that does not exist.
-pub(crate) const NO_CLUSTER: Reply = Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: "" };
-/// `UH`: the service has no endpoint that is ready.
-pub(crate) const NO_HEALTHY_UPSTREAM: Reply =
-    Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: "no healthy upstream" };
-/// A route rewrites the path to what is none: no fault of the client's, and nothing to send on.
-pub(crate) const BAD_REWRITE: Reply = Reply { status: StatusCode::INTERNAL_SERVER_ERROR, body: "" };
-/// A head that names no host, or a path that has no normal form.
-pub(crate) const BAD_REQUEST: Reply = Reply { status: StatusCode::BAD_REQUEST, body: "" };
+impl Answered {
+    /// An upstream gave it.
+    pub(crate) fn by_upstream(response: Response<Body>) -> Self {
+        Self { response, flags: Flags::NONE, details: Cow::Borrowed("via_upstream") }
+    }
 
-impl From<Reply> for Response<Body> {
-    fn from(reply: Reply) -> Self {
-        let mut response = Self::new(reply.body.into());
-        *response.status_mut() = reply.status;
-        if !reply.body.is_empty() {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    /// A rule of the proxy gave it.
+    pub(crate) fn by_rule(response: Response<Body>) -> Self {
+        Self { response, flags: Flags::NONE, details: Cow::Borrowed("direct_response") }
+    }
+
+    /// The response alone. What there is to say about it goes along as an [`Outcome`], unless it is the usual.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let Self { mut response, flags, details } = self;
+        if flags != Flags::NONE || !matches!(details, Cow::Borrowed("via_upstream")) {
+            response.extensions_mut().insert(Outcome { flags, details });
         }
         response
+    }
+}
+
+/// What an access log says of an answer. An extension of every response that is not simply an upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// `%RESPONSE_FLAGS%`
+    pub flags: Flags,
+    /// `%RESPONSE_CODE_DETAILS%`
+    pub details: Cow<'static, str>,
+}
+
+/// A reply that no upstream gave.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Cow<'static, str>,
+    pub(crate) flags: Flags,
+    pub(crate) details: Cow<'static, str>,
+    pub(crate) overloaded: bool,
+}
+
+impl Reply {
+    pub(crate) const fn new(status: StatusCode, body: &'static str, flags: Flags, details: &'static str) -> Self {
+        Self { status, body: Cow::Borrowed(body), flags, details: Cow::Borrowed(details), overloaded: false }
+    }
+}
+
+/// No virtual host, or none of its routes, fits.
+pub(crate) const NO_ROUTE: Reply = Reply::new(StatusCode::NOT_FOUND, "", Flags::of(Flag::NoRoute), "route_not_found");
+/// The route leads to a service, port or subset that does not exist.
+pub(crate) const NO_CLUSTER: Reply =
+    Reply::new(StatusCode::SERVICE_UNAVAILABLE, "", Flags::of(Flag::NoCluster), "cluster_not_found");
+/// The service has no endpoint that can take requests.
+pub(crate) const NO_HEALTHY_UPSTREAM: Reply = Reply::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "no healthy upstream",
+    Flags::of(Flag::NoHealthyUpstream),
+    "no_healthy_upstream",
+);
+/// No answer within the route's timeout.
+pub(crate) const TIMEOUT: Reply = Reply::new(
+    StatusCode::GATEWAY_TIMEOUT,
+    "upstream request timeout",
+    Flags::of(Flag::UpstreamTimeout),
+    "upstream_response_timeout",
+);
+/// No answer within the time for one try.
+pub(crate) const TRY_TIMEOUT: Reply = Reply::new(
+    StatusCode::GATEWAY_TIMEOUT,
+    "upstream request timeout",
+    Flags::of(Flag::UpstreamTimeout),
+    "upstream_per_try_timeout",
+);
+/// A sidecar that calls nobody whom it does not know (Istio's virtual host `block_all`).
+pub(crate) const BLOCKED: Reply = Reply::new(StatusCode::BAD_GATEWAY, "", Flags::NONE, "direct_response");
+/// A route rewrites the path to what is none. Envoy sends it on, and the next proxy answers this.
+pub(crate) const BAD_REWRITE: Reply = Reply::new(StatusCode::BAD_REQUEST, "", Flags::NONE, "via_upstream");
+/// A head that names no host, or a path that has no normal form.
+pub(crate) const BAD_REQUEST: Reply = Reply::new(StatusCode::BAD_REQUEST, "", Flags::NONE, "path_normalization_failed");
+
+/// A circuit breaker refused.
+pub(crate) fn overflow(retried: bool) -> Reply {
+    Reply { overloaded: true, ..reset("overflow", Flag::Overflow, retried, None) }
+}
+
+/// No answer came, for this reason.
+pub(crate) fn broken(error: &SendError, retried: bool) -> Reply {
+    if error.reason == Reason::Unresolved {
+        return NO_HEALTHY_UPSTREAM;
+    }
+    let flag = match error.reason {
+        Reason::Unresolved => Flag::NoHealthyUpstream,
+        Reason::RemoteConnectionFailure | Reason::ConnectionTimeout => Flag::ConnectionFailure,
+        Reason::ConnectionTermination => Flag::ConnectionTermination,
+        Reason::LocalReset => Flag::LocalReset,
+        Reason::RemoteReset | Reason::RemoteRefusedStreamReset => Flag::UpstreamReset,
+        Reason::ProtocolError => Flag::UpstreamProtocolError,
+    };
+    let mut reply = reset(error.reason.as_str(), flag, retried, error.transport_failure.as_deref());
+    if error.reason == Reason::ProtocolError {
+        reply.status = StatusCode::BAD_GATEWAY;
+    }
+    reply
+}
+
+/// Envoy, `Filter::onUpstreamReset` and `onUpstreamAbort`. `transport` is what the transport has to say, e.g. of a
+/// certificate.
+fn reset(reason: &str, flag: Flag, retried: bool, transport: Option<&str>) -> Reply {
+    let when = if retried { "retried and the latest reset reason" } else { "reset reason" };
+    let transport = transport.map(|why| format!(", transport failure reason: {why}")).unwrap_or_default();
+    let body = format!("upstream connect error or disconnect/reset before headers. {when}: {reason}{transport}");
+    let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+    Reply {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        body: body.into(),
+        flags: Flags::of(flag),
+        details: details.into(),
+        overloaded: false,
+    }
+}
+
+impl Reply {
+    /// As an answer; callers of gRPC read its status from the headers (Envoy, `Utility::sendLocalReply`).
+    pub(crate) fn answer(self, grpc: bool) -> Answered {
+        let Self { status, body, flags, details, overloaded } = self;
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        if grpc {
+            *headers = malha_routing::grpc::reply_headers(malha_routing::grpc::status_of(status), &body);
+        } else if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        }
+        if overloaded {
+            headers.insert(X_ENVOY_OVERLOADED, HeaderValue::from_static("true"));
+        }
+        if !grpc {
+            *response.status_mut() = status;
+            *response.body_mut() = match body {
+                Cow::Borrowed(text) => Body::from(text),
+                Cow::Owned(text) => Body::from(text),
+            };
+        }
+        Answered { response, flags, details }
     }
 }

@@ -1,111 +1,178 @@
-//! The one road of a request: route → destination by weight → endpoint → pod → response.
+//! The one road of a request behind its entrance, in the order of Envoy's filters: route → fault → cross-origin rules →
+//! whoever answers.
 
-use std::borrow::Cow;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
-use malha_routing::{InFlight, VirtualHost, least_request, normalize};
-use malha_runtime::{Body, Inbound, Pod};
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
+use malha_routing::{Abort, Answer, Cluster, CorsDecision, Endpoint, Exchange, Fault, Redirect, Route, VirtualHost};
+use malha_runtime::{Body, Pod};
 use malha_world::Stream;
-use rand::Rng;
-use tokio::time::Instant;
+use serde_json::Value;
+use tokio::time::sleep;
 
-use crate::replies::{BAD_REQUEST, BAD_REWRITE, NO_CLUSTER, NO_HEALTHY_UPSTREAM, NO_ROUTE, Reply};
-
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// What [`X_FORWARDED_PROTO`] says: a gateway, as Istio's edge (`use_remote_address`), believes nobody else; what is
-/// within the mesh keeps what it finds.
-pub(crate) const HTTP: HeaderValue = HeaderValue::from_static("http");
-const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
-const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
-const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
-
-/// From where an application sees its sidecar connect (Istio, `InboundPassthroughBindIpv4`).
-const SIDECAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)), 0);
+use crate::Mesh;
+use crate::flags::{Flag, Flags};
+use crate::forward;
+use crate::head;
+use crate::proxy::Proxy;
+use crate::replies::{Answered, NO_ROUTE};
 
 /// What a request carries along its road.
+#[derive(Clone)]
 pub(crate) struct Trip {
-    /// Its share of chance.
-    pub(crate) chance: Stream,
+    pub(crate) mesh: Mesh,
+    /// Whose road it is.
+    pub(crate) proxy: Arc<Proxy>,
+    /// The proxy's address, as those that it calls see it.
+    pub(crate) address: IpAddr,
+    /// Who connected to the proxy.
+    pub(crate) client: SocketAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// The port that was asked for.
+    pub(crate) port: u16,
     /// How many calls led here; 0 at the edge.
     pub(crate) depth: usize,
+    /// Payload of the token that the proxy checked.
+    pub(crate) claims: Option<Value>,
+    /// Where it was sent last.
+    pub(crate) cluster: Option<Arc<Cluster<Pod>>>,
+    /// To which host of it.
+    pub(crate) endpoint: Option<Arc<Endpoint<Pod>>>,
+    /// Its share of chance.
+    pub(crate) chance: Stream,
 }
 
-/// Gives the path its normal form, which routes are compared with and pods see, or says how to refuse the request.
-///
-/// Belongs before the look-up of the virtual host: Envoy does this as soon as it has the head. A fragment, for which
-/// Envoy answers 400, is not seen here: the `http` crate cuts it off.
-pub(crate) fn normalize_path(request: &mut Request<Body>) -> Result<(), Reply> {
-    let path = path(request);
-    if !path.starts_with(['/', '?']) {
-        // `CONNECT` and `OPTIONS *`: no path to change, and no route either.
-        return Ok(());
+impl Trip {
+    /// What values of headers may speak of.
+    pub(crate) fn exchange<'a>(
+        &'a self,
+        route: &'a Route<Pod>,
+        parts: &'a request::Parts,
+        status: Option<StatusCode>,
+    ) -> Exchange<'a> {
+        Exchange {
+            start: Some(self.mesh.shared.world.clock.now()),
+            protocol: Some(if parts.version == http::Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" }),
+            method: parts.method.as_str(),
+            scheme: self.scheme,
+            authority: head::authority(&parts.headers),
+            path_and_query: head::path(&parts.method, &parts.uri),
+            request: Some(&parts.headers),
+            client: Some(self.client),
+            peer: Some(self.client),
+            local: Some(SocketAddr::new(self.address, self.port)),
+            server_name: None,
+            route: &route.name,
+            cluster: self.cluster.as_ref().map(|cluster| &*cluster.name),
+            host: self.endpoint.as_ref().map(|endpoint| endpoint.address.as_str()),
+            status,
+            flags: "",
+            hostname: Some(&self.proxy.workload.name),
+        }
     }
-    let uri = match normalize(path) {
-        Some(Cow::Borrowed(_)) => return Ok(()),
-        Some(Cow::Owned(path)) => with_path(request.uri(), &path),
-        None => None,
-    };
-    *request.uri_mut() = uri.ok_or(BAD_REQUEST)?;
-    Ok(())
 }
 
 /// Takes a request from its virtual host to its response.
-pub(crate) async fn travel(host: &VirtualHost<Pod>, mut request: Request<Body>, mut trip: Trip) -> Response<Body> {
-    let path = path(&request);
-    let Some((route, matched)) = host.route(path) else { return NO_ROUTE.into() };
-    if let Some(rewrite) = &route.rewrite {
-        let rewritten = rewrite.apply(matched, path);
-        let original = HeaderValue::from_str(path);
-        let (Some(uri), Ok(original)) = (with_path(request.uri(), &rewritten), original) else {
-            return BAD_REWRITE.into();
-        };
-        *request.uri_mut() = uri;
-        request.headers_mut().insert(X_ENVOY_ORIGINAL_PATH, original);
-    }
-    let Some(cluster) = &route.destination(&mut trip.chance).cluster else { return NO_CLUSTER.into() };
-    let Some(endpoint) = least_request(&cluster.endpoints, &mut trip.chance) else {
-        return NO_HEALTHY_UPSTREAM.into();
+pub(crate) async fn travel(host: &VirtualHost<Pod>, request: Request<Body>, mut trip: Trip) -> Answered {
+    let (mut parts, body) = request.into_parts();
+    let grpc = malha_routing::grpc::is_grpc(&parts.headers);
+    let head = head::view(&parts, trip.scheme, trip.claims.as_ref(), &trip.proxy.workload.labels);
+    let Some(route) = host.routes.find(&head) else { return NO_ROUTE.answer(grpc) };
+
+    let mut flags = Flags::NONE;
+    let aborted = match &route.action.fault {
+        Some(fault) => inject(fault, grpc, &mut flags, &mut trip.chance).await,
+        None => None,
     };
-    request.headers_mut().insert(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from_static("1"));
-
-    let in_flight = InFlight::begin(endpoint);
-    let start = Instant::now();
-    let mut response = endpoint.payload.handle(Inbound { request, depth: trip.depth, peer: SIDECAR }).await;
-    let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    response.headers_mut().insert(X_ENVOY_UPSTREAM_SERVICE_TIME, milliseconds.into());
-    response.body_mut().hold(in_flight);
-    response
+    let mut answered = match aborted {
+        Some(aborted) => {
+            let mut answered = aborted;
+            respond(route, &parts, &mut answered, &trip);
+            answered
+        }
+        None => answer(route, &mut parts, body, &mut trip).await,
+    };
+    let own = std::mem::replace(&mut answered.flags, flags);
+    answered.flags.raise_all(own);
+    answered
 }
 
-/// The path and query that routes are compared with; `CONNECT` has none (RFC 9110 §9.3.6), whatever its target says.
-fn path(request: &Request<Body>) -> &str {
-    match request.uri().path_and_query() {
-        Some(path) if request.method() != Method::CONNECT => path.as_str(),
-        _ => "",
+/// Whoever is to answer does, between the cross-origin rules of the route.
+async fn answer(route: &Route<Pod>, parts: &mut request::Parts, body: Body, trip: &mut Trip) -> Answered {
+    let mut marked = None;
+    let mut answered = match &route.action.answer {
+        Answer::Forward(plan) => {
+            if let Some(cors) = &route.action.cors {
+                match cors.decide(&parts.method, &parts.headers) {
+                    CorsDecision::Answer(headers) => return preflight(headers),
+                    CorsDecision::Mark(origin) => marked = Some((cors, origin)),
+                    CorsDecision::Pass => {}
+                }
+            }
+            forward::forward(route, plan, parts, body, trip).await
+        }
+        Answer::Redirect(redirect) => self::redirect(redirect, route, parts, trip),
+        Answer::Respond { status, body } => {
+            let mut response = Response::new(Body::from(body.clone()));
+            *response.status_mut() = *status;
+            if !body.is_empty() {
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            }
+            Answered::by_rule(response)
+        }
+    };
+    respond(route, parts, &mut answered, trip);
+    if let Some((cors, origin)) = marked {
+        cors.mark(&origin, answered.response.headers_mut());
+    }
+    answered
+}
+
+/// The route's changes to its responses, whoever gave them.
+fn respond(route: &Route<Pod>, parts: &request::Parts, answered: &mut Answered, trip: &Trip) {
+    let changes = &route.action.response_headers;
+    if !changes.is_empty() {
+        let exchange = trip.exchange(route, parts, Some(answered.response.status()));
+        changes.apply_to_response(answered.response.headers_mut(), &exchange);
     }
 }
 
-/// `uri` with another path and query; `None` where those are none.
-fn with_path(uri: &Uri, path_and_query: &str) -> Option<Uri> {
-    let path = path_and_query.parse::<PathAndQuery>().ok()?;
-    // The parser takes a path without its slash, and cuts fragments off.
-    if !path_and_query.starts_with('/') || path != *path_and_query {
-        return None;
-    }
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).ok()
+fn preflight(headers: HeaderMap) -> Answered {
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers;
+    Answered::by_rule(response)
 }
 
-/// A fresh `x-request-id`: a version 4 UUID, as Envoy makes them.
-pub(crate) fn request_id(chance: &mut Stream) -> HeaderValue {
-    let mut bytes = [0; 16];
-    chance.fill_bytes(&mut bytes);
-    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-    let text = uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("0"))
+/// Waits, and says what to answer instead of going on.
+async fn inject(fault: &Fault, grpc: bool, flags: &mut Flags, chance: &mut Stream) -> Option<Answered> {
+    let injected = fault.draw(chance);
+    if let Some(delay) = injected.delay {
+        // As Envoy: said when the wait begins, for a client may not see its end.
+        flags.raise(Flag::DelayInjected);
+        sleep(delay).await;
+    }
+    let abort = injected.abort?;
+    flags.raise(Flag::FaultInjected);
+    let mut response = Response::new(Body::empty());
+    if grpc {
+        *response.headers_mut() = malha_routing::grpc::reply_headers(abort.grpc_status(), Abort::BODY);
+    } else {
+        *response.status_mut() = abort.status();
+        *response.body_mut() = Abort::BODY.into();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
+    Some(Answered { details: "fault_filter_abort".into(), ..Answered::by_rule(response) })
+}
+
+fn redirect(redirect: &Redirect, route: &Route<Pod>, parts: &request::Parts, trip: &Trip) -> Answered {
+    let head = head::view(parts, trip.scheme, trip.claims.as_ref(), &trip.proxy.workload.labels);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = redirect.status;
+    if let Ok(location) = HeaderValue::try_from(redirect.location(&head, &route.condition, trip.port)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Answered::by_rule(response)
 }

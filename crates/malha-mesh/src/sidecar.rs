@@ -1,50 +1,121 @@
 //! The entrance from within: a pod calls, and its sidecar finds the way.
 //!
 //! A host that the mesh knows takes the road. Any other leaves it, as Istio's default outbound policy `ALLOW_ANY` lets
-//! it, through a client that resolves its name.
+//! it; under `REGISTRY_ONLY` it is answered with 502, and what is encrypted is cut.
 
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 
-use http::header::SERVER;
-use http::{HeaderValue, Request, Response};
+use http::header::{HOST, SERVER};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri};
+use malha_routing::{UnknownHosts, Workload};
 use malha_runtime::{Body, CallError, Caller, Outbound};
 
 use crate::Mesh;
-use crate::road::{self, Trip, X_FORWARDED_PROTO, X_REQUEST_ID};
+use crate::head::{self, X_FORWARDED_PROTO, X_REQUEST_ID};
+use crate::proxy::Proxy;
+use crate::replies::{Answered, BLOCKED};
+use crate::road::{self, Trip};
 
-impl Outbound for Mesh {
+/// The sidecar of one pod. A handle: clones are the same sidecar.
+#[derive(Clone)]
+pub struct Sidecar {
+    mesh: Mesh,
+    proxy: Arc<Proxy>,
+    address: IpAddr,
+}
+
+impl Mesh {
+    /// The sidecar of a pod with this identity and address.
+    pub fn sidecar(&self, workload: Arc<Workload>, address: IpAddr) -> Sidecar {
+        Sidecar { mesh: self.clone(), proxy: Arc::new(Proxy::sidecar(workload)), address }
+    }
+}
+
+impl Outbound for Sidecar {
     fn call(
         &self,
         caller: Caller,
         request: Request<Body>,
     ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, CallError>> + Send>> {
-        let mesh = self.clone();
-        Box::pin(async move { mesh.outbound(&caller, request).await })
+        let sidecar = self.clone();
+        Box::pin(async move { sidecar.outbound(&caller, request).await })
     }
 }
 
-impl Mesh {
+impl Sidecar {
     async fn outbound(&self, caller: &Caller, mut request: Request<Body>) -> Result<Response<Body>, CallError> {
         let uri = request.uri();
-        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority().cloned()) else {
             return Err(CallError::Protocol("the URL has no host".into()));
         };
-        let view = self.shared.view.load_full();
-        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        let known = view.snapshot.outbound.get(&port).and_then(|hosts| hosts.find(host));
-        // What is encrypted already passes by: a sidecar cannot read it.
-        let Some(host) = known.filter(|_| scheme == "http") else {
-            return self.shared.external.call(request).await;
+        let encrypted = scheme == "https";
+        let port = authority.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
+        let view = self.mesh.shared.view.load_full();
+        let known = view.snapshot.sidecars.get(&self.proxy.workload.namespace);
+        let unknown = known.map_or(UnknownHosts::default(), |known| known.unknown);
+        if encrypted {
+            // A sidecar cannot read it: the server name decides whether it may pass.
+            let registered = known.and_then(|known| known.passthrough.get(&port)?.find(authority.host())).is_some();
+            return match unknown {
+                UnknownHosts::RegistryOnly if !registered => Err(CallError::ConnectionTerminated),
+                _ => self.mesh.shared.dialer.call(request).await,
+            };
+        }
+        let hosts = known.and_then(|known| known.ports.get(&port));
+        let host = hosts.and_then(|hosts| hosts.find(authority.host()));
+        let answered: Answered = match (host, unknown) {
+            // A port at which the mesh knows nobody is not looked into: what comes and goes are bytes.
+            (None, UnknownHosts::AllowAny) => {
+                let response = self.mesh.shared.dialer.call(request).await?;
+                return Ok(if hosts.is_some() { self.signed(response) } else { response });
+            }
+            (None, UnknownHosts::RegistryOnly) if hosts.is_none() => return Err(CallError::ConnectionTerminated),
+            (None, UnknownHosts::RegistryOnly) => BLOCKED.answer(false),
+            (Some(host), _) => {
+                let mut chance = self.mesh.shared.world.chance.stream();
+                settle(&mut request, &authority)?;
+                let headers = request.headers_mut();
+                headers.entry(X_REQUEST_ID).or_insert_with(|| head::request_id(&mut chance));
+                headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+                match head::normalize_path(&mut request) {
+                    Err(reply) => reply.answer(false),
+                    Ok(()) => {
+                        let trip = Trip {
+                            mesh: self.mesh.clone(),
+                            proxy: Arc::clone(&self.proxy),
+                            address: self.address,
+                            client: SocketAddr::new(self.address, 0),
+                            scheme: "http",
+                            port,
+                            depth: caller.depth,
+                            claims: None,
+                            cluster: None,
+                            endpoint: None,
+                            chance,
+                        };
+                        road::travel(host, request, trip).await
+                    }
+                }
+            }
         };
-        let mut chance = self.shared.world.chance.stream();
-        let headers = request.headers_mut();
-        headers.entry(X_REQUEST_ID).or_insert_with(|| road::request_id(&mut chance));
-        headers.entry(X_FORWARDED_PROTO).or_insert(road::HTTP);
-        let mut response = match road::normalize_path(&mut request) {
-            Ok(()) => road::travel(host, request, Trip { chance, depth: caller.depth }).await,
-            Err(reply) => reply.into(),
-        };
-        response.headers_mut().insert(SERVER, HeaderValue::from_static("envoy"));
-        Ok(response)
+        Ok(self.signed(answered.into_response()))
     }
+
+    fn signed(&self, mut response: Response<Body>) -> Response<Body> {
+        response.headers_mut().insert(SERVER, self.proxy.server.clone());
+        response
+    }
+}
+
+/// Leaves whom the request is for in `Host` alone, as it would arrive over a connection.
+fn settle(request: &mut Request<Body>, authority: &Authority) -> Result<(), CallError> {
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let host = HeaderValue::from_str(host).map_err(|error| CallError::Protocol(error.to_string()))?;
+    request.headers_mut().insert(HOST, host);
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
+    Ok(())
 }

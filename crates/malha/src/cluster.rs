@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::keeper::KeyKeeper;
 use crate::node::LocalNode;
 
 /// Lines on a Gateway for people to try, `$GATEWAY` standing for its URL.
@@ -98,6 +99,7 @@ pub struct Running {
     mesh: Mesh,
     node: Arc<Mutex<Vec<Pod>>>,
     servers: Vec<(Door, Server)>,
+    keys: KeyKeeper,
 }
 
 impl Running {
@@ -115,7 +117,8 @@ impl Running {
         let cluster = Cluster::new(node, &world, move |snapshot| published.publish(snapshot));
         let results = cluster.apply(plan.objects.into_iter().map(Into::into));
         cluster.settled().await;
-        (Self { cluster, mesh, node: pods, servers: Vec::new() }, results)
+        let keys = KeyKeeper::start(cluster.clone(), mesh.clone()).await;
+        (Self { cluster, mesh, node: pods, servers: Vec::new(), keys }, results)
     }
 
     /// Serves an entrance on a socket.
@@ -123,7 +126,7 @@ impl Running {
     /// # Errors
     /// When the socket has no address.
     pub fn open(&mut self, door: Door, socket: TcpListener) -> io::Result<SocketAddr> {
-        let server = Server::start(self.mesh.clone(), door.entrance.clone(), socket)?;
+        let server = self.mesh.serve(door.entrance.clone(), socket)?;
         let address = server.address();
         self.servers.push((door, server));
         Ok(address)
@@ -144,6 +147,11 @@ impl Running {
         self.cluster.findings()
     }
 
+    /// What cannot be had at the moment: keys of issuers, certificates of gateways.
+    pub fn problems(&self) -> Vec<String> {
+        self.keys.problems().into_iter().chain(self.mesh.problems()).collect()
+    }
+
     /// The pods that run, by name.
     pub fn running(&self) -> HashMap<String, Pod> {
         self.node.lock().iter().map(|pod| (pod.name().to_owned(), pod.clone())).collect()
@@ -156,6 +164,7 @@ impl Running {
         while let Some(drained) = drains.join_next().await {
             all &= drained.unwrap_or_default();
         }
+        self.keys.stop();
         self.cluster.shutdown().await;
         all
     }

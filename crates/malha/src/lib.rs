@@ -6,6 +6,7 @@
 mod cli;
 mod cluster;
 mod commands;
+mod keeper;
 mod keys;
 mod node;
 mod project;

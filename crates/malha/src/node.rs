@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use malha_cluster::{Node, PodRequest, StartError};
 use malha_mesh::Mesh;
+use malha_routing::Workload;
 use malha_runtime::{App, Engine, ImageError, Images, Pod, PodOptions};
 use malha_world::World;
 use parking_lot::Mutex;
@@ -52,12 +53,18 @@ impl Node for LocalNode {
             };
             StartError::new(reason, error.to_string())
         })?;
+        let workload = Workload {
+            namespace: request.namespace.as_str().into(),
+            service_account: request.service_account.into(),
+            name: request.workload.into(),
+            labels: request.labels,
+        };
         let options = PodOptions {
             name: &request.name,
             namespace: &request.namespace,
             environment: &request.env,
             world: self.world.clone(),
-            outbound: Arc::new(self.mesh.clone()),
+            outbound: Arc::new(self.mesh.sidecar(Arc::new(workload), request.ip.into())),
         };
         let pod = Pod::start(&self.engine, &app, options)
             .map_err(|error| StartError::new("RunContainerError", error.to_string()))?;

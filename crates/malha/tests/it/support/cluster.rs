@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use malha::{Plan, Running};
 use malha_manifest::{Diagnostic, Input};
-use malha_mesh::{Entrance, gateway};
+use malha_mesh::{Connection, Entrance, gateway};
 use malha_routing::ListenerKind;
 use malha_world::World;
 use serde_json::Value;
@@ -120,7 +120,10 @@ impl Cluster {
 
     async fn enter(&self, entrance: &Entrance, call: &Call) -> Answer {
         let client = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50_000));
-        let answer = Answer::read(self.running.mesh().enter(entrance, call.request(), client).await).await;
+        let connection =
+            Connection { client, local: SocketAddr::from((Ipv4Addr::LOCALHOST, entrance.port)), tls: None };
+        let response = self.running.mesh().enter(entrance, call.request(), &connection).await;
+        let answer = Answer::read(response.expect("the connection is cut")).await;
         // What Spin answers for a guest that failed. No service does so on purpose.
         assert_ne!(answer.status, 500, "{call:?}: {:#?}", self.lines(""));
         answer

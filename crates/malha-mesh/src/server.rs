@@ -1,0 +1,36 @@
+//! Sockets that play entrances.
+
+use std::io;
+use std::sync::Arc;
+
+use malha_net::server::Server;
+use malha_net::server::host::settle_host;
+use malha_runtime::Body;
+use tokio::net::TcpListener;
+
+use crate::Mesh;
+use crate::edge::Entrance;
+use crate::replies::BAD_REQUEST;
+
+impl Mesh {
+    /// Serves `entrance` on a socket that is bound already.
+    ///
+    /// # Errors
+    /// When the socket has no address.
+    pub fn serve(&self, entrance: Entrance, socket: TcpListener) -> io::Result<Server> {
+        let entrance = Arc::new(entrance);
+        let (mesh, door) = (self.clone(), Arc::clone(&entrance));
+        let tls = move || mesh.tls(&door);
+        let mesh = self.clone();
+        Server::start(socket, tls, move |request, connection| {
+            let (mesh, entrance) = (mesh.clone(), Arc::clone(&entrance));
+            async move {
+                let mut request = request.map(Body::from);
+                match settle_host(&mut request) {
+                    Some(()) => mesh.enter(&entrance, request, &connection).await,
+                    None => Some(BAD_REQUEST.answer(false).into_response()),
+                }
+            }
+        })
+    }
+}
