@@ -55,7 +55,7 @@ pub use snapshot::{
 };
 pub use state::{ClusterState, Pick, ProxyState};
 pub use table::RouteTable;
-pub use template::{Exchange, HeaderValueTemplate};
+pub use template::{Exchange, HeaderValueTemplate, start_time};
 pub use text::{Pattern, TextMatch};
 pub use traffic::{
     Balancer, Certificate, ClientTls, HashKey, Limits, Outlier, Protocol, RetryBudget, Ring, TlsClient, TrafficPolicy,

@@ -23,6 +23,8 @@ pub struct Snapshot<P> {
     /// Keys that policies need and that are somewhere else. Whoever fetches them hands them to the control side, and the
     /// next snapshot's policies have them.
     pub remote_keys: Vec<RemoteKeys>,
+    /// Whether proxies log each request (`meshConfig.accessLogFile`).
+    pub access_log: bool,
 }
 
 /// Keys that sign tokens, to be fetched (Istio, `pilot/pkg/model/jwks_resolver.go`).
@@ -45,7 +47,7 @@ pub enum KeySource {
 
 impl<P> Default for Snapshot<P> {
     fn default() -> Self {
-        Self { version: 0, listeners: Vec::new(), sidecars: HashMap::new(), remote_keys: Vec::new() }
+        Self { version: 0, listeners: Vec::new(), sidecars: HashMap::new(), remote_keys: Vec::new(), access_log: false }
     }
 }
 

@@ -275,8 +275,8 @@ impl Operator {
     }
 }
 
-/// `2026-11-21T15:55:44.897Z`
-fn start_time(time: SystemTime) -> Option<String> {
+/// `2026-11-21T15:55:44.897Z`: Envoy's `%START_TIME%`. `None` before 1970.
+pub fn start_time(time: SystemTime) -> Option<String> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = date(days);

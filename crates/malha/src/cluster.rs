@@ -34,6 +34,8 @@ pub struct Door {
     pub entrance: Entrance,
     /// Name of the Gateway or Service.
     pub name: String,
+    /// `http`, or `https` where a Gateway speaks TLS.
+    pub scheme: &'static str,
 }
 
 impl Plan {
@@ -67,7 +69,8 @@ impl Plan {
                 let entrance = malha_mesh::gateway(port);
                 // Gateways that share a port share its listener.
                 if !doors.iter().any(|door| door.entrance == entrance) {
-                    doors.push(Door { entrance, name: loaded.id.name.clone() });
+                    let scheme = if server.port.protocol.eq_ignore_ascii_case("HTTPS") { "https" } else { "http" };
+                    doors.push(Door { entrance, name: loaded.id.name.clone(), scheme });
                 }
             }
         }
@@ -80,7 +83,8 @@ impl Plan {
                 let Ok(port) = u16::try_from(port.port) else { continue };
                 let namespace = loaded.id.namespace.clone().unwrap_or_default();
                 let kind = ListenerKind::LoadBalancer { namespace, service: loaded.id.name.clone() };
-                doors.push(Door { entrance: Entrance { kind, port }, name: loaded.id.name.clone() });
+                let entrance = Entrance { kind, port };
+                doors.push(Door { entrance, name: loaded.id.name.clone(), scheme: "http" });
             }
         }
         doors

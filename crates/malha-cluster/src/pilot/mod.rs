@@ -113,7 +113,8 @@ pub(crate) fn build<P>(
     let sidecars = outbound::tables(store, &mut clusters, &rules, &settings, &mut findings);
     memory.clusters = clusters.into_previous();
     let remote_keys = memory.keys.finish();
-    (Snapshot { version, listeners, sidecars, remote_keys }, findings.0.into_iter().collect())
+    let access_log = !settings.mesh.access_log_file.is_empty();
+    (Snapshot { version, listeners, sidecars, remote_keys, access_log }, findings.0.into_iter().collect())
 }
 
 /// In the order in which they claim hosts: the oldest first, then by name and namespace

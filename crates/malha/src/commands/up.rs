@@ -68,6 +68,9 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     for finding in running.findings() {
         screen::findings(&format!("warning: {}: {}", finding.object, finding.message));
     }
+    for problem in running.problems() {
+        screen::findings(&format!("warning: {problem}"));
+    }
     let mut urls = Vec::new();
     for (door, socket) in sockets.drain(..) {
         let address = running.open(door.clone(), socket)?;
@@ -211,8 +214,9 @@ fn no_such_image(
     anyhow!("{finding}")
 }
 
-/// Prints what pods log from now on.
+/// Prints what pods log from now on, and their proxies where the mesh is told to (`meshConfig.accessLogFile`).
 fn follow_logs(running: &Running) {
+    running.mesh().log_access(|workload, line| screen::log(&format!("{workload} istio-proxy"), line));
     for (name, pod) in running.running() {
         let mut lines = pod.logs().follow();
         tokio::spawn(async move {
@@ -246,7 +250,7 @@ fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String],
                 malha_routing::ListenerKind::Gateway => "gateway",
                 malha_routing::ListenerKind::LoadBalancer { .. } => "load balancer",
             };
-            [format!("http://{address}"), what.to_owned(), format!("{}:{}", door.name, door.entrance.port)]
+            [format!("{}://{address}", door.scheme), what.to_owned(), format!("{}:{}", door.name, door.entrance.port)]
         })
         .collect();
     for line in table(&rows) {
