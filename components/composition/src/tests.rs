@@ -110,13 +110,14 @@ fn a_bad_token_calls_nobody() {
 }
 
 #[test]
-fn token_faults_and_trace_go_on_and_nothing_else() {
+fn token_faults_group_and_trace_go_on_and_nothing_else() {
     let host = host(Ok(good_posts()), Ok(good_comments()));
     let authorization = bearer(&["posts", "comments"]);
     let passed_on = [
         ("Authorization", authorization.as_str()),
         ("X-Fail", "1"),
         ("X-Sleep-Fail", "1"),
+        ("x-group", "b"),
         ("x-request-id", "r"),
         ("traceparent", "00-t-s-01"),
         ("tracestate", "a=b"),

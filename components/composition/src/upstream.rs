@@ -16,12 +16,14 @@ pub(crate) const COMMENTS_LIMIT: Duration = Duration::from_secs(3);
 const POSTS_MAX_BODY: usize = 512 * 1024;
 const COMMENTS_MAX_BODY: usize = 2 * 1024 * 1024;
 
-/// What goes on to the services: who asks, the faults that are asked for, and what a trace is put together from. A
-/// sidecar sees calls come and go but cannot know which belong together; only the service can.
-const PASSED_ON: [&str; 12] = [
+/// What goes on to the services: who asks, the faults that are asked for, the group that routes may go by, and what a
+/// trace is put together from. A sidecar sees calls come and go but cannot know which belong together; only the service
+/// can.
+const PASSED_ON: [&str; 13] = [
     "authorization",
     "x-fail",
     "x-sleep-fail",
+    "x-group",
     "x-request-id",
     "traceparent",
     "tracestate",
