@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use malha_net::client::{
     Cause, Client, ClientTls, Identity, Protocol as Spoken, Reason, SendError, SendOptions, Target, TlsClientConfig,
@@ -15,6 +15,8 @@ use malha_routing::{self as routing, Limits, TlsClient, TrafficPolicy};
 use malha_runtime::{Body, BodyError, CallError};
 use malha_world::Clock;
 use parking_lot::Mutex;
+
+use crate::head;
 
 /// Connections to the outside, and the TLS that they need.
 pub(crate) struct Dialer {
@@ -46,7 +48,14 @@ impl Dialer {
     ) -> Result<Response<Body>, SendError> {
         let tls = match &policy.tls {
             routing::ClientTls::Mesh | routing::ClientTls::Disable => None,
-            routing::ClientTls::Originate(settings) => Some(self.tls(Some((Arc::clone(settings), Arc::clone(host))))?),
+            routing::ClientTls::Originate(settings) => {
+                // Where the settings have no name, whom the request is for is asked for (Envoy, `auto_sni`).
+                let authority = head::authority(request.headers());
+                let name = malha_routing::strip_port(authority);
+                let name =
+                    if settings.server_name.is_some() || name.is_empty() { Arc::clone(host) } else { name.into() };
+                Some(self.tls(Some((Arc::clone(settings), name)))?)
+            }
         };
         let protocol = match policy.protocol {
             routing::Protocol::Http1 => Spoken::Http1,
@@ -76,8 +85,11 @@ impl Dialer {
         request: Request<Body>,
         options: &SendOptions,
     ) -> Result<Response<Body>, SendError> {
-        let response = self.client.send(target, request.map(Outgoing::new), options).await?;
-        Ok(response.map(|body| Body::boxed(Incoming(body))))
+        // Envoy's HTTP/1 neither reads nor writes trailers (`enable_trailers`).
+        let trailers = request.version() == Version::HTTP_2 && target.protocol == Spoken::Http2;
+        let request = request.map(|body| Outgoing { body: Mutex::new(body), trailers });
+        let response = self.client.send(target, request, options).await?;
+        Ok(response.map(|body| Body::boxed(Incoming { body, trailers })))
     }
 
     fn tls(&self, settings: Option<Settings>) -> Result<Arc<ClientTls>, SendError> {
@@ -135,12 +147,13 @@ pub(crate) fn explain(error: &SendError) -> CallError {
 /// A body on its way out. hyper keeps it where several tasks could look at it, and none does but the one that sends.
 struct Outgoing {
     body: Mutex<Body>,
+    /// Whether trailers go along.
+    trailers: bool,
 }
 
-impl Outgoing {
-    fn new(body: Body) -> Self {
-        Self { body: Mutex::new(body) }
-    }
+/// What a body gives next, with or without its trailers: they are the end of it.
+fn next<E>(frame: Option<Result<Frame<Bytes>, E>>, trailers: bool) -> Option<Result<Frame<Bytes>, E>> {
+    frame.filter(|frame| trailers || !frame.as_ref().is_ok_and(Frame::is_trailers))
 }
 
 impl HttpBody for Outgoing {
@@ -148,7 +161,9 @@ impl HttpBody for Outgoing {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(self.get_mut().body.get_mut()).poll_frame(context)
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(this.body.get_mut()).poll_frame(context));
+        Poll::Ready(next(frame, this.trailers))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -161,22 +176,26 @@ impl HttpBody for Outgoing {
 }
 
 /// A body that comes from there.
-struct Incoming(malha_net::client::ResponseBody);
+struct Incoming {
+    body: malha_net::client::ResponseBody,
+    trailers: bool,
+}
 
 impl HttpBody for Incoming {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.get_mut().0).poll_frame(context));
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+        Poll::Ready(next(frame, this.trailers).map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }

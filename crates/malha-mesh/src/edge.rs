@@ -12,6 +12,7 @@ use malha_routing::{
 use malha_runtime::{Body, Pod};
 use serde_json::Value;
 
+use crate::access_log::{Ends, Record};
 use crate::head::{self, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::inbound::{self, Arrival, Refused, Turned, Visitor};
 use crate::proxy::ISTIO_ENVOY;
@@ -54,6 +55,7 @@ impl Mesh {
         connection: &Connection,
     ) -> Option<Response<Body>> {
         let view = self.shared.view.load_full();
+        let mut record = None;
         let answered = match head::normalize_path(&mut request) {
             Err(reply) => reply.answer(false),
             Ok(()) => match view.listener(entrance) {
@@ -61,10 +63,13 @@ impl Mesh {
                 Some(Listener { transport: Transport::Direct(cluster), .. }) => {
                     self.hand_through(cluster, request, connection).await.ok()?
                 }
-                Some(listener) => self.pass_gateway(&view, listener, request, connection).await,
+                Some(listener) => self.pass_gateway(&view, listener, request, connection, &mut record).await,
             },
         };
-        let mut response = answered.into_response();
+        let mut response = match record {
+            Some(record) => Record::end(record, answered),
+            None => answered.into_response(),
+        };
         // Both ends of the way in carry Istio's name: gateways and the inbound side of sidecars.
         response.headers_mut().insert(SERVER, ISTIO_ENVOY);
         Some(response)
@@ -76,14 +81,21 @@ impl Mesh {
         listener: &Listener<Pod>,
         mut request: Request<Body>,
         connection: &Connection,
+        record: &mut Option<Arc<Record>>,
     ) -> Answered {
         let mut chance = self.shared.world.chance.stream();
         let scheme = if connection.tls.is_some() { "https" } else { "http" };
         let headers = request.headers_mut();
+        // First: what a client names in `connection` must not take out what is added here.
+        head::strip_hop_by_hop(headers);
         headers.insert(X_REQUEST_ID, head::request_id(&mut chance));
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-        head::strip_hop_by_hop(headers);
         head::distrust(headers, connection.client.ip());
+        if view.snapshot.access_log {
+            let server_name = connection.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+            let ends = Ends { client: connection.client, local: connection.local, server_name };
+            *record = Some(self.record(&self.shared.gateway, &ends, &mut request));
+        }
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::client(connection);
         let arrival = Arrival { address: GATEWAY, port: listener.port, scheme };
@@ -109,6 +121,7 @@ impl Mesh {
             claims,
             cluster: None,
             endpoint: None,
+            record: record.clone(),
             chance,
         };
         road::travel(host, Request::from_parts(parts, body), trip).await

@@ -22,7 +22,8 @@ use tokio::time::{Instant, sleep};
 use crate::attempt;
 use crate::flags::{Flag, Flags};
 use crate::head::{
-    self, X_ENVOY_ATTEMPT_COUNT, X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, X_ENVOY_ORIGINAL_PATH, X_ENVOY_UPSTREAM_SERVICE_TIME,
+    self, X_ENVOY_ATTEMPT_COUNT, X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, X_ENVOY_ORIGINAL_HOST, X_ENVOY_ORIGINAL_PATH,
+    X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS, X_ENVOY_UPSTREAM_SERVICE_TIME,
 };
 use crate::mirror;
 use crate::replay::Source;
@@ -56,9 +57,14 @@ pub(crate) async fn forward(
     for name in Tries::REQUEST_HEADERS {
         parts.headers.remove(name);
     }
+    // Not an order either: Istio's routes have a time of their own, or none on purpose.
+    parts.headers.remove(X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS);
     let kept = tries.possible() || plan.timeout.is_some() || !plan.mirrors.is_empty();
     let source = Source::new(body, kept);
-    mirror::send(plan, parts, &source, trip);
+    // Copies are of whole requests; one that is longer than what is kept has none.
+    if !plan.mirrors.is_empty() && source.collect().await {
+        mirror::send(plan, parts, &source, trip);
+    }
     let attempts = Attempts { cluster, plan, source: &source, grpc, start: Instant::now() };
     let mut answered = attempts.run(parts, tries, trip).await;
     let changes = &destination.response_headers;
@@ -76,8 +82,13 @@ fn rewrite(
     destination: &Destination<Pod>,
     parts: &mut request::Parts,
 ) -> Result<(), Reply> {
-    if let Some(authority) = plan.rewrite.authority(&destination.request_headers) {
-        parts.headers.insert(HOST, HeaderValue::from_str(authority).map_err(|_| BAD_REWRITE)?);
+    let weighted = plan.destinations.len() > 1;
+    let authorities = plan.rewrite.authorities(&destination.request_headers, weighted);
+    for authority in authorities.into_iter().flatten() {
+        let authority = HeaderValue::from_str(authority).map_err(|_| BAD_REWRITE)?;
+        if let Some(original) = parts.headers.insert(HOST, authority) {
+            parts.headers.insert(X_ENVOY_ORIGINAL_HOST, original);
+        }
     }
     if let Some(rewrite) = &plan.rewrite.path {
         let path = head::path(&parts.method, &parts.uri);

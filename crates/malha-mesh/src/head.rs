@@ -21,6 +21,8 @@ pub(crate) const X_ENVOY_EXPECTED_RQ_TIMEOUT_MS: HeaderName = HeaderName::from_s
 const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(crate) const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
+pub(crate) const X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-envoy-upstream-rq-timeout-ms");
 pub(crate) const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 pub(crate) const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
@@ -97,7 +99,7 @@ pub(crate) fn request_id(chance: &mut Stream) -> HeaderValue {
 
 /// Headers by which clients inside of a mesh may order Envoy about; from outside they are taken out
 /// (Envoy, `ConnectionManagerUtility::cleanInternalHeaders`).
-const ORDERS: [HeaderName; 14] = [
+const ORDERS: [HeaderName; 15] = [
     HeaderName::from_static("x-envoy-decorator-operation"),
     HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
     HeaderName::from_static("x-envoy-force-trace"),
@@ -105,6 +107,7 @@ const ORDERS: [HeaderName; 14] = [
     HeaderName::from_static("x-envoy-internal"),
     HeaderName::from_static("x-envoy-ip-tags"),
     HeaderName::from_static("x-envoy-max-retries"),
+    HeaderName::from_static("x-envoy-original-path"),
     HeaderName::from_static("x-envoy-original-url"),
     HeaderName::from_static("x-envoy-retriable-header-names"),
     HeaderName::from_static("x-envoy-retriable-status-codes"),
@@ -127,7 +130,17 @@ pub(crate) fn distrust(headers: &mut HeaderMap, client: std::net::IpAddr) {
 
 /// Takes out what concerns one connection only (RFC 9110 §7.6.1; Envoy, `mutateRequestHeaders`).
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    headers.remove(CONNECTION);
+    if headers.contains_key(CONNECTION) {
+        let nominated: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .filter(|name| *name != TE && *name != HOST)
+            .collect();
+        nominated.iter().for_each(|name| drop(headers.remove(name)));
+        headers.remove(CONNECTION);
+    }
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
     headers.remove(TRANSFER_ENCODING);

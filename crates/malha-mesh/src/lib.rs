@@ -6,10 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
 mod attempt;
 mod dialer;
 mod edge;
 mod flags;
+mod forget;
 mod forward;
 mod head;
 mod inbound;
@@ -25,12 +27,13 @@ mod sidecar;
 mod tls;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use http::Request;
 use malha_net::server::ServerTls;
 use malha_routing::{Listener, Snapshot};
-use malha_runtime::Pod;
+use malha_runtime::{Body, Pod};
 use malha_world::World;
 use tokio::sync::{Semaphore, watch};
 
@@ -40,7 +43,9 @@ pub use malha_net::server::{Connection, Server};
 pub use replies::Outcome;
 pub use sidecar::Sidecar;
 
+use access_log::{Ends, Record};
 use dialer::Dialer;
+use forget::Proxies;
 use proxy::Proxy;
 
 /// Copies for mirrors that may be under way at the same time.
@@ -56,10 +61,13 @@ struct Shared {
     world: World,
     view: ArcSwap<View>,
     gateway: Arc<Proxy>,
+    proxies: Proxies,
     dialer: Dialer,
     mirrors: Arc<Semaphore>,
     /// Shakes hands with nobody.
     no_tls: Arc<ServerTls>,
+    /// Takes the lines of access logs.
+    access_log: Arc<OnceLock<access_log::Sink>>,
     /// The version that is published.
     version: watch::Sender<u64>,
 }
@@ -90,10 +98,22 @@ impl Mesh {
         let view = ArcSwap::from_pointee(View::new(Arc::default(), None));
         let dialer = Dialer::new(world.clock);
         let gateway = Arc::new(Proxy::gateway());
+        let proxies = Proxies::default();
+        proxies.add(&gateway);
         let mirrors = Arc::new(Semaphore::new(MIRRORS));
         let no_tls = Arc::new(ServerTls::new(Vec::new()).expect("of no server at all nothing can be wrong"));
         Self {
-            shared: Arc::new(Shared { world, view, gateway, dialer, mirrors, no_tls, version: watch::Sender::new(0) }),
+            shared: Arc::new(Shared {
+                world,
+                view,
+                gateway,
+                proxies,
+                dialer,
+                mirrors,
+                no_tls,
+                access_log: Arc::default(),
+                version: watch::Sender::new(0),
+            }),
         }
     }
 
@@ -101,8 +121,20 @@ impl Mesh {
     pub fn publish(&self, snapshot: Arc<Snapshot<Pod>>) {
         let before = self.shared.view.load();
         let version = snapshot.version;
-        self.shared.view.store(Arc::new(View::new(snapshot, Some(&before))));
+        let view = Arc::new(View::new(snapshot, Some(&before)));
+        self.shared.view.store(Arc::clone(&view));
+        self.shared.proxies.forget(&view.snapshot);
         self.shared.version.send_replace(version);
+    }
+
+    /// Who takes the lines of the proxies' access logs, where `meshConfig.accessLogFile` asks for them: it is given the name
+    /// of the proxy's workload and a line. Only the first one counts.
+    pub fn log_access(&self, sink: impl Fn(&str, &str) + Send + Sync + 'static) {
+        let _ = self.shared.access_log.set(Box::new(sink));
+    }
+
+    fn record(&self, proxy: &Arc<Proxy>, ends: &Ends<'_>, request: &mut Request<Body>) -> Arc<Record> {
+        Record::begin(&self.shared.access_log, proxy, self.shared.world.clock.now(), ends, request)
     }
 
     /// Tells of each snapshot that is published.

@@ -45,9 +45,6 @@ struct Shadow {
 
 impl Shadow {
     async fn send(self, trip: &mut Trip) {
-        if !self.source.complete().await {
-            return;
-        }
         let clock = trip.mesh.shared.world.clock;
         let state = trip.proxy.state.cluster(&self.cluster, clock.elapsed());
         let Some(pick) = state.pick(None, &[], clock.elapsed(), &mut trip.chance) else { return };

@@ -3,9 +3,10 @@
 //! What is read for one reader is kept for the next, up to a limit: a body that is longer is sent once, and then there is
 //! no other try and no mirror (Envoy, `retry_or_shadow_abandoned`). A body that is there already costs nothing to keep.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -45,6 +46,8 @@ struct State {
     bytes: usize,
     trailers: Option<HeaderMap>,
     progress: Progress,
+    /// Its sender failed while nobody was reading: whoever reads must not take what is there for the whole.
+    failed: bool,
     /// The reader that may go on reading; those before it were given up.
     turn: usize,
 }
@@ -52,7 +55,7 @@ struct State {
 impl Replay {
     pub(crate) fn new(source: Body) -> Self {
         let progress = if source.is_end_stream() { Progress::Complete } else { Progress::Reading };
-        let state = State { source, kept: Vec::new(), bytes: 0, trailers: None, progress, turn: 0 };
+        let state = State { source, kept: Vec::new(), bytes: 0, trailers: None, progress, failed: false, turn: 0 };
         Self(Arc::new(Shared { state: Mutex::new(state), progress: watch::Sender::new(progress) }))
     }
 
@@ -81,6 +84,33 @@ impl Replay {
         ended.is_ok_and(|progress| *progress == Progress::Complete)
     }
 
+    /// Reads ahead, as much as is kept: a request is there when its sender is done, whether or not anybody has asked for it
+    /// yet (Envoy reads what comes into its buffers). Belongs into the task that reads the body: the two of them wake each
+    /// other up.
+    async fn read_ahead(&self) {
+        poll_fn(|context| {
+            let mut state = self.0.state.lock();
+            while state.progress == Progress::Reading && state.bytes < KEPT {
+                match ready!(Pin::new(&mut state.source).poll_frame(context)) {
+                    None => self.0.set(&mut state, Progress::Complete),
+                    Some(Err(_)) => {
+                        state.failed = true;
+                        self.0.set(&mut state, Progress::Gone);
+                    }
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(chunk) => {
+                            state.bytes += chunk.len();
+                            state.kept.push(chunk);
+                        }
+                        Err(frame) => state.trailers = frame.into_trailers().ok(),
+                    },
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// A copy that shares what was kept; to be had once the body is complete.
     pub(crate) fn copy(&self) -> Self {
         let state = self.0.state.lock();
@@ -90,6 +120,7 @@ impl Replay {
             bytes: state.bytes,
             trailers: state.trailers.clone(),
             progress: state.progress,
+            failed: state.failed,
             turn: 0,
         };
         Self(Arc::new(Shared { progress: watch::Sender::new(copy.progress), state: Mutex::new(copy) }))
@@ -161,13 +192,24 @@ impl Source {
         }
     }
 
-    /// Waits until all of it was read, or more than is kept. Says whether it can be copied.
+    /// Waits until all of it has come. Says whether it can be copied.
     pub(crate) async fn complete(&self) -> bool {
         match self {
             Self::Empty => true,
             Self::Once(_) => false,
-            Self::Kept(replay) => replay.ended().await,
+            Self::Kept(replay) => {
+                replay.read_ahead().await;
+                replay.ended().await
+            }
         }
+    }
+
+    /// Waits until all of it has come, or more than is kept. Says whether it can be copied.
+    pub(crate) async fn collect(&self) -> bool {
+        if let Self::Kept(replay) = self {
+            replay.read_ahead().await;
+        }
+        self.is_complete()
     }
 }
 
@@ -193,14 +235,14 @@ impl HttpBody for Reader {
             this.next += 1;
             return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
         }
-        if state.turn != this.turn {
+        if state.turn != this.turn || state.failed {
             return Poll::Ready(Some(Err(BodyError::Stalled)));
         }
         if state.progress == Progress::Complete {
             this.ended = true;
             return Poll::Ready(state.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))));
         }
-        match std::task::ready!(Pin::new(&mut state.source).poll_frame(context)) {
+        match ready!(Pin::new(&mut state.source).poll_frame(context)) {
             None => {
                 this.ended = true;
                 let kept = state.progress == Progress::Reading;
@@ -305,6 +347,18 @@ mod tests {
                 return;
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_came_before_anybody_asked_is_there() {
+        let replay = Replay::new(chunks(&[3, 4]));
+        replay.read_ahead().await;
+        assert!(replay.ended().await);
+        assert_eq!(length(replay.body()).await, 7);
+        let long = Replay::new(chunks(&[KEPT - 1, 2, 3]));
+        long.read_ahead().await;
+        assert_eq!(length(long.body()).await, KEPT + 4);
+        assert!(!long.is_kept());
     }
 
     #[tokio::test]

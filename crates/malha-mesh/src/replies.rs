@@ -125,13 +125,13 @@ pub(crate) fn broken(error: &SendError, retried: bool) -> Reply {
     reply
 }
 
-/// Envoy, `Filter::onUpstreamReset` and `onUpstreamAbort`. `transport` is what the transport has to say, e.g. of a
-/// certificate.
+/// Envoy, `Filter::onUpstreamReset` and `onUpstreamAbort`. What the transport has to say, e.g. of a certificate, is for
+/// the log alone.
 fn reset(reason: &str, flag: Flag, retried: bool, transport: Option<&str>) -> Reply {
     let when = if retried { "retried and the latest reset reason" } else { "reset reason" };
-    let transport = transport.map(|why| format!(", transport failure reason: {why}")).unwrap_or_default();
-    let body = format!("upstream connect error or disconnect/reset before headers. {when}: {reason}{transport}");
-    let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+    let body = format!("upstream connect error or disconnect/reset before headers. {when}: {reason}");
+    let transport = transport.map(|why| format!("|{why}")).unwrap_or_default();
+    let details = format!("upstream_reset_before_response_started{{{reason}{transport}}}").replace(' ', "_");
     Reply {
         status: StatusCode::SERVICE_UNAVAILABLE,
         body: body.into(),

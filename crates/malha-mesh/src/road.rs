@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::Mesh;
+use crate::access_log::Record;
 use crate::flags::{Flag, Flags};
 use crate::forward;
 use crate::head;
@@ -41,6 +42,8 @@ pub(crate) struct Trip {
     pub(crate) cluster: Option<Arc<Cluster<Pod>>>,
     /// To which host of it.
     pub(crate) endpoint: Option<Arc<Endpoint<Pod>>>,
+    /// What its proxy logs of it, if it logs.
+    pub(crate) record: Option<Arc<Record>>,
     /// Its share of chance.
     pub(crate) chance: Stream,
 }
@@ -97,6 +100,9 @@ pub(crate) async fn travel(host: &VirtualHost<Pod>, request: Request<Body>, mut 
     };
     let own = std::mem::replace(&mut answered.flags, flags);
     answered.flags.raise_all(own);
+    if let Some(record) = &trip.record {
+        record.took(&route.name, trip.cluster.as_ref(), trip.endpoint.as_ref());
+    }
     answered
 }
 

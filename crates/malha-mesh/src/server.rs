@@ -3,8 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use malha_net::server::Server;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use malha_net::server::host::settle_host;
+use malha_net::server::{Connection, Server};
 use malha_runtime::Body;
 use tokio::net::TcpListener;
 
@@ -24,13 +26,21 @@ impl Mesh {
         let mesh = self.clone();
         Server::start(socket, tls, move |request, connection| {
             let (mesh, entrance) = (mesh.clone(), Arc::clone(&entrance));
-            async move {
-                let mut request = request.map(Body::from);
-                match settle_host(&mut request) {
-                    Some(()) => mesh.enter(&entrance, request, &connection).await,
-                    None => Some(BAD_REQUEST.answer(false).into_response()),
-                }
-            }
+            async move { mesh.receive(&entrance, request, &connection).await }
         })
+    }
+
+    /// A request as a socket of `entrance` got it: [`enter`](Self::enter), once it is settled whom it is for.
+    pub async fn receive(
+        &self,
+        entrance: &Entrance,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> Option<Response<Body>> {
+        let mut request = request.map(Body::from);
+        match settle_host(&mut request) {
+            Some(()) => self.enter(entrance, request, connection).await,
+            None => Some(BAD_REQUEST.answer(false).into_response()),
+        }
     }
 }

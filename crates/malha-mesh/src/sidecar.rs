@@ -14,6 +14,7 @@ use malha_routing::{UnknownHosts, Workload};
 use malha_runtime::{Body, CallError, Caller, Outbound};
 
 use crate::Mesh;
+use crate::access_log::{Ends, Record};
 use crate::head::{self, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::proxy::Proxy;
 use crate::replies::{Answered, BLOCKED};
@@ -30,7 +31,9 @@ pub struct Sidecar {
 impl Mesh {
     /// The sidecar of a pod with this identity and address.
     pub fn sidecar(&self, workload: Arc<Workload>, address: IpAddr) -> Sidecar {
-        Sidecar { mesh: self.clone(), proxy: Arc::new(Proxy::sidecar(workload)), address }
+        let proxy = Arc::new(Proxy::sidecar(workload));
+        self.shared.proxies.add(&proxy);
+        Sidecar { mesh: self.clone(), proxy, address }
     }
 }
 
@@ -64,6 +67,7 @@ impl Sidecar {
                 _ => self.mesh.shared.dialer.call(request).await,
             };
         }
+        let mut record = None;
         let hosts = known.and_then(|known| known.ports.get(&port));
         let host = hosts.and_then(|hosts| hosts.find(authority.host()));
         let answered: Answered = match (host, unknown) {
@@ -80,6 +84,11 @@ impl Sidecar {
                 let headers = request.headers_mut();
                 headers.entry(X_REQUEST_ID).or_insert_with(|| head::request_id(&mut chance));
                 headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+                if view.snapshot.access_log {
+                    let client = SocketAddr::new(self.address, 0);
+                    let ends = Ends { client, local: SocketAddr::new(self.address, port), server_name: None };
+                    record = Some(self.mesh.record(&self.proxy, &ends, &mut request));
+                }
                 match head::normalize_path(&mut request) {
                     Err(reply) => reply.answer(false),
                     Ok(()) => {
@@ -94,6 +103,7 @@ impl Sidecar {
                             claims: None,
                             cluster: None,
                             endpoint: None,
+                            record: record.clone(),
                             chance,
                         };
                         road::travel(host, request, trip).await
@@ -101,7 +111,11 @@ impl Sidecar {
                 }
             }
         };
-        Ok(self.signed(answered.into_response()))
+        let response = match record {
+            Some(record) => Record::end(record, answered),
+            None => answered.into_response(),
+        };
+        Ok(self.signed(response))
     }
 
     fn signed(&self, mut response: Response<Body>) -> Response<Body> {

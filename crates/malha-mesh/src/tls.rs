@@ -84,7 +84,7 @@ fn version(version: TlsVersion) -> Version {
 
 impl Mesh {
     /// What a socket of an entrance speaks: nothing but TLS where there is any.
-    pub(crate) fn tls(&self, entrance: &Entrance) -> Option<Arc<ServerTls>> {
+    pub fn tls(&self, entrance: &Entrance) -> Option<Arc<ServerTls>> {
         let view = self.shared.view.load();
         let made = view.tls.get(entrance)?;
         // Settings that cannot be are those of a listener that does not exist: it shakes hands with nobody.

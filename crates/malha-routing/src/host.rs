@@ -95,6 +95,11 @@ impl<T> HostTable<T> {
         }
     }
 
+    /// All entries.
+    pub fn entries(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.suffixes.values()).chain(&self.any)
+    }
+
     /// The entry for `authority` (a port in it does not count). What is too long for a name is none: only `*` has it.
     pub fn find(&self, authority: &str) -> Option<&T> {
         let host = strip_port(authority);

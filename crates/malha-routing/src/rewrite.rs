@@ -22,10 +22,12 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// The authority that a request goes on with, if it is another one: the rule's comes before that of the destination
-    /// (Istio, `processDestination`; Envoy does the same where there are several).
-    pub fn authority<'a>(&'a self, destination: &'a HeaderChanges) -> Option<&'a str> {
-        self.authority.as_deref().or(destination.authority.as_deref())
+    /// The authorities that a request gets one after the other; it goes on with the last. A destination's own counts
+    /// where the rule has none (Istio, `processDestination`), or, among several, comes before it (Envoy,
+    /// `WeightedClusterEntry::finalizeRequestHeaders`): so it can end up in `x-envoy-original-host`.
+    pub fn authorities<'a>(&'a self, destination: &'a HeaderChanges, weighted: bool) -> [Option<&'a str>; 2] {
+        let (own, rule) = (destination.authority.as_deref(), self.authority.as_deref());
+        [own.filter(|_| weighted || rule.is_none()), rule]
     }
 }
 
@@ -227,13 +229,17 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_authority_comes_before_that_of_the_destination() {
+    fn the_rules_authority_has_the_last_word() {
         let of = |authority: Option<&str>| authority.map(str::to_owned);
-        for (rule, destination, want) in
-            [(None, None, None), (Some("a"), Some("b"), Some("a")), (None, Some("b"), Some("b"))]
-        {
+        for (rule, destination, weighted, want) in [
+            (None, None, true, [None, None]),
+            (Some("a"), Some("b"), false, [None, Some("a")]),
+            (Some("a"), Some("b"), true, [Some("b"), Some("a")]),
+            (None, Some("b"), false, [Some("b"), None]),
+        ] {
             let destination = HeaderChanges { authority: of(destination), ..HeaderChanges::default() };
-            assert_eq!(Rewrite { path: None, authority: of(rule) }.authority(&destination), want);
+            let rewrite = Rewrite { path: None, authority: of(rule) };
+            assert_eq!(rewrite.authorities(&destination, weighted), want);
         }
     }
 

@@ -56,12 +56,20 @@ impl<P> ProxyState<P> {
         state
     }
 
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.clusters.load().is_empty()
+    }
+
     /// Forgets the clusters whose names `keep` does not want: those that a new snapshot does not have.
     pub fn retain(&self, mut keep: impl FnMut(&str) -> bool) {
         let _change = self.change.lock();
-        let mut clusters = HashMap::clone(&self.clusters.load());
+        let before = self.clusters.load();
+        let mut clusters = HashMap::clone(&before);
         clusters.retain(|name, _| keep(name));
-        self.clusters.store(Arc::new(clusters));
+        if clusters.len() < before.len() {
+            self.clusters.store(Arc::new(clusters));
+        }
     }
 }
 

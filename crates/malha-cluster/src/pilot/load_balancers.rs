@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use malha_routing::{HostPattern, HostTable, Listener, ListenerKind, RouteTable, Transport, VirtualHost};
+use malha_routing::{Listener, ListenerKind, Transport};
 
 use super::clusters::Clusters;
-use super::outbound::default_route;
 use super::registry::Origin;
 
 /// The listeners, Services by age.
@@ -15,18 +14,10 @@ pub(super) fn listeners<P>(clusters: &mut Clusters<'_, P>) -> Vec<Listener<P>> {
     for (index, service) in clusters.registry.all() {
         let Origin::Kubernetes { name, load_balancer: true } = &service.origin else { continue };
         for port in &service.ports {
-            let cluster = clusters.without_rules(index, port.number);
-            let routes = RouteTable::new(vec![default_route(cluster, None)]);
-            let host = VirtualHost { name: format!("{}:{}", service.host, port.number), routes, https_redirect: false };
-            let mut hosts = HostTable::default();
-            hosts.insert(HostPattern::Any, Arc::new(host));
+            let Some(cluster) = clusters.without_rules(index, port.number) else { continue };
             let kind = ListenerKind::LoadBalancer { namespace: service.namespace.clone(), service: name.clone() };
-            listeners.push(Listener {
-                kind,
-                port: port.number,
-                transport: Transport::Plain(hosts),
-                policy: Arc::default(),
-            });
+            let transport = Transport::Direct(cluster);
+            listeners.push(Listener { kind, port: port.number, transport, policy: Arc::default() });
         }
     }
     listeners

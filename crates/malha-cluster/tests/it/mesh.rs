@@ -315,10 +315,7 @@ async fn a_load_balancer_leads_to_its_endpoints_past_all_rules() {
     let snapshot = harness.snapshot();
     let kind = ListenerKind::LoadBalancer { namespace: "default".into(), service: "lb-service".into() };
     let listener = snapshot.listeners.iter().find(|listener| listener.kind == kind).unwrap();
-    let Transport::Plain(hosts) = &listener.transport else { panic!("plain HTTP") };
-    let route = find(hosts, "anything", "/", &[]).unwrap();
-    assert!(forward(route).retry.is_none(), "kube-proxy tries once");
-    let cluster = destinations(route)[0].cluster.as_ref().unwrap();
+    let Transport::Direct(cluster) = &listener.transport else { panic!("straight to the pods") };
     assert_eq!((&*cluster.name, cluster.hosts.len()), ("outbound|80||lb-service.default.svc.cluster.local", 1));
     assert_eq!(cluster.hosts[0].endpoint.address, "10.244.0.1:80");
     assert_eq!(inside(&harness, "lb-service", 80, "/").as_deref(), Some("posts"));
