@@ -155,10 +155,11 @@ async fn a_forged_token_buys_no_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_and_what_traces_need_is_passed_on_and_nothing_else() {
-    const PASSED: [(&str, &str); 11] = [
+async fn who_asks_and_what_routes_and_traces_need_is_passed_on_and_nothing_else() {
+    const PASSED: [(&str, &str); 12] = [
         ("x-fail", "1"),
         ("x-sleep-fail", "1"),
+        ("x-group", "b"),
         ("x-request-id", "8b1c5f1e-0000-4000-8000-000000000000"),
         ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ("tracestate", "vendor=opaque"),

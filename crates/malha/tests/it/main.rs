@@ -12,6 +12,7 @@ mod faults;
 mod gateway;
 mod observability;
 mod sources;
+mod steps;
 mod support;
 mod tokens;
 mod versions;
