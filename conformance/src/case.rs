@@ -47,6 +47,9 @@ pub struct Case {
     /// What a sidecar does with hosts that the mesh does not know.
     #[serde(default)]
     pub outbound_traffic_policy: Option<String>,
+    /// Whose sidecar it is.
+    #[serde(default)]
+    pub pod: PodOfCase,
     /// Tokens by name, for `${token.NAME}`.
     #[serde(default)]
     pub tokens: BTreeMap<String, Token>,
@@ -66,6 +69,22 @@ pub enum Vantage {
     Gateway,
     /// From a pod, at its own sidecar.
     Sidecar,
+}
+
+/// The pod that the requests of a case come from, where a sidecar takes them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PodOfCase {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for PodOfCase {
+    fn default() -> Self {
+        Self { namespace: "default".to_owned(), labels: BTreeMap::new() }
+    }
 }
 
 /// An endpoint of a service.
@@ -226,6 +245,9 @@ pub struct Request {
     /// The whole message instead, byte for byte.
     #[serde(default)]
     pub raw: Option<String>,
+    /// Whether it comes over HTTP/2, which the client knows to be spoken.
+    #[serde(default)]
+    pub http2: bool,
     /// `Host`.
     #[serde(default = "shop")]
     pub host: String,
@@ -262,6 +284,9 @@ pub struct Request {
     /// What the last of them has to see.
     #[serde(default)]
     pub seen: Seen,
+    /// What is right for malha instead, where it differs on purpose.
+    #[serde(default)]
+    pub malha: Option<Deliberate>,
     /// How many come out how.
     #[serde(default)]
     pub counts: BTreeMap<String, Count>,
@@ -274,6 +299,23 @@ pub struct Request {
     /// Milliseconds from which on an answer is `slow`.
     #[serde(default = "slow")]
     pub slow: u64,
+}
+
+/// What malha does differently on purpose: its own answer and tries.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deliberate {
+    /// Why it does.
+    pub because: String,
+    /// What each answer has to be.
+    #[serde(default)]
+    pub answer: Answer,
+    /// Which upstreams see it.
+    #[serde(default)]
+    pub to: Option<To>,
+    /// What the last of them has to see.
+    #[serde(default)]
+    pub seen: Seen,
 }
 
 /// How the requests of a group follow each other.

@@ -3,6 +3,11 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -114,6 +119,39 @@ impl Connection {
     async fn more(&mut self) -> bool {
         self.stream.read_buf(&mut self.buffer).await.is_ok_and(|count| count > 0)
     }
+}
+
+/// Sends a request over an HTTP/2 connection of its own. Trailers are headers `trailer NAME` of the answer.
+pub async fn over_http2(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Answer> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut answer = Answer { status: response.status().as_u16(), ..Answer::default() };
+    for (name, value) in response.headers() {
+        answer.headers.push((name.to_string(), text(value.as_bytes())));
+    }
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Err(_) => {
+                answer.broken = true;
+                break;
+            }
+            Ok(frame) => match frame.into_data() {
+                Ok(data) => answer.body.extend_from_slice(&data),
+                Err(frame) => {
+                    for (name, value) in frame.trailers_ref().into_iter().flatten() {
+                        answer.headers.push((format!("trailer {name}"), text(value.as_bytes())));
+                    }
+                }
+            },
+        }
+    }
+    driver.abort();
+    Ok(answer)
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -5,22 +5,35 @@
 
 use serde_json::Value;
 
-use crate::case::{Case, Request, Seen, Texts, To};
+use crate::case::{Answer, Case, Request, Seen, Texts, To};
 use crate::observe::{Exchange, Observation};
 use crate::upstream::Try;
 
 /// Two-sided, a normal variable is further away than this with a probability below 10^-6.
 pub const DEVIATIONS: f64 = 4.9;
 
+/// Whose behaviour is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The one that is right.
+    Envoy,
+    /// The one that may differ where a case says so, and then has to.
+    Malha,
+}
+
 /// What is not as the case says, in sentences.
-pub fn complaints(case: &Case, observation: &Observation) -> Vec<String> {
+pub fn complaints(case: &Case, party: Party, observation: &Observation) -> Vec<String> {
     let mut said = Vec::new();
     for (index, (request, exchanges)) in case.requests.iter().zip(observation).enumerate() {
         let (method, path) = request.line();
         let mut complain = |what: String| said.push(format!("request {}, {method} {path}: {what}", index + 1));
         for exchange in exchanges {
-            answer(request, exchange, &mut complain);
-            tries(request, exchange, &mut complain);
+            let (wanted, to, seen) = match request.malha.as_ref().filter(|_| party == Party::Malha) {
+                Some(own) => (&own.answer, own.to.as_ref(), &own.seen),
+                None => (&request.answer, request.to.as_ref(), &request.seen),
+            };
+            answer(wanted, exchange, &mut complain);
+            tries(to, seen, exchange, &mut complain);
         }
         counts(request, exchanges, &mut complain);
     }
@@ -68,7 +81,7 @@ pub fn differences(case: &Case, [one, other]: [(&str, &Observation); 2]) -> Vec<
 /// Whether each request leads to the same thing every time. Of several, only if the case says where they all go.
 fn settled(request: &Request) -> bool {
     let one_each = request.times == 1 || request.to.is_some();
-    one_each && request.shares.is_empty() && request.counts.is_empty() && !request.sticky
+    one_each && request.malha.is_none() && request.shares.is_empty() && request.counts.is_empty() && !request.sticky
 }
 
 fn walk(at: &str, a: &Value, b: &Value, tell: &mut dyn FnMut(&str, &Value, &Value)) {
@@ -89,8 +102,7 @@ fn walk(at: &str, a: &Value, b: &Value, tell: &mut dyn FnMut(&str, &Value, &Valu
     }
 }
 
-fn answer(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String)) {
-    let wanted = &request.answer;
+fn answer(wanted: &Answer, exchange: &Exchange, complain: &mut dyn FnMut(String)) {
     let answer = match &exchange.answer {
         Err(why) => return complain(why.clone()),
         Ok(answer) => answer,
@@ -126,9 +138,9 @@ fn header(place: &str, name: &str, wanted: &Texts, headers: &[(String, String)],
     }
 }
 
-fn tries(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String)) {
+fn tries(to: Option<&To>, seen: &Seen, exchange: &Exchange, complain: &mut dyn FnMut(String)) {
     let mut names: Vec<&str> = exchange.tries.iter().map(|seen| seen.upstream.as_str()).collect();
-    match &request.to {
+    match to {
         None => {}
         Some(To::Order(wanted)) if names == *wanted => {}
         Some(To::Order(wanted)) => complain(format!("went to {names:?} instead of {wanted:?}")),
@@ -144,7 +156,7 @@ fn tries(request: &Request, exchange: &Exchange, complain: &mut dyn FnMut(String
     if exchange.tries.windows(2).any(|pair| ids(&pair[0]) != ids(&pair[1])) {
         complain("its tries have several request ids".to_owned());
     }
-    let Seen { method, path, headers, body, gaps } = &request.seen;
+    let Seen { method, path, headers, body, gaps } = seen;
     let Some(last) = exchange.tries.last() else {
         if method.is_some() || path.is_some() || !headers.is_empty() || body.is_some() {
             complain("no upstream saw it".to_owned());
@@ -227,7 +239,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::Answer;
+    use crate::client;
 
     fn case(request: &Value) -> Case {
         serde_json::from_value(json!({"about": "x", "requests": [request]})).unwrap()
@@ -238,7 +250,7 @@ mod tests {
             tag: String::new(),
             flags: "-".to_owned(),
             sent: Vec::new(),
-            answer: Ok(Answer { status, ..Answer::default() }),
+            answer: Ok(client::Answer { status, ..client::Answer::default() }),
             took: Duration::ZERO,
             tries: Vec::new(),
         }
@@ -253,7 +265,7 @@ mod tests {
     fn a_share_may_be_off_by_chance_and_no_further() {
         let case = case(&json!({"get": "/", "times": 400, "shares": {"503": 0.5}}));
         for (bad, wrong) in [(200, false), (248, false), (151, false), (251, true), (149, true), (0, true)] {
-            assert_eq!(!complaints(&case, &mixed(400 - bad, bad)).is_empty(), wrong, "{bad}");
+            assert_eq!(!complaints(&case, Party::Malha, &mixed(400 - bad, bad)).is_empty(), wrong, "{bad}");
         }
     }
 
@@ -269,16 +281,16 @@ mod tests {
     #[test]
     fn what_the_case_does_not_mention_is_compared_between_the_sides() {
         let case = case(&json!({"get": "/"}));
-        assert!(complaints(&case, &mixed(1, 0)).is_empty());
-        assert!(complaints(&case, &mixed(0, 1)).is_empty());
+        assert!(complaints(&case, Party::Malha, &mixed(1, 0)).is_empty());
+        assert!(complaints(&case, Party::Malha, &mixed(0, 1)).is_empty());
         assert_eq!(differences(&case, [("one", &mixed(1, 0)), ("other", &mixed(0, 1))]).len(), 1);
     }
 
     #[test]
     fn counts_are_exact_or_a_range() {
         let of = |count: Value| case(&json!({"get": "/", "times": 4, "counts": {"503 -": count}}));
-        assert!(complaints(&of(json!(1)), &mixed(3, 1)).is_empty());
-        assert!(complaints(&of(json!([1, 2])), &mixed(2, 2)).is_empty());
-        assert_eq!(complaints(&of(json!(1)), &mixed(2, 2)).len(), 1);
+        assert!(complaints(&of(json!(1)), Party::Malha, &mixed(3, 1)).is_empty());
+        assert!(complaints(&of(json!([1, 2])), Party::Malha, &mixed(2, 2)).is_empty());
+        assert_eq!(complaints(&of(json!(1)), Party::Malha, &mixed(2, 2)).len(), 1);
     }
 }

@@ -12,6 +12,7 @@ pub mod case;
 pub mod client;
 pub mod envoy;
 pub mod judge;
+pub mod malha;
 mod manifests;
 pub mod observe;
 pub mod run;

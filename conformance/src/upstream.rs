@@ -1,4 +1,4 @@
-//! An HTTP/1.1 upstream that does as its script says, and remembers what it saw.
+//! An upstream of HTTP/1.1 and HTTP/2 that does as its script says, and remembers what it saw.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,9 +12,9 @@ use http_body_util::BodyExt as _;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
 use hyper::http::{HeaderName, HeaderValue};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
@@ -36,7 +36,7 @@ pub struct Try {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Headers in their order, the tag left out.
+    /// Headers in their order, the tag left out; then trailers, as `trailer NAME`.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
@@ -110,8 +110,16 @@ async fn serve(listener: TcpListener, upstream: Arc<Upstream>) {
         let upstream = Arc::clone(&upstream);
         connections.spawn(async move {
             let service = service_fn(move |request| answer(Arc::clone(&upstream), request));
+            // What speaks HTTP/2 without being asked begins with `PRI * HTTP/2.0`.
+            let mut first = [0; 3];
+            stream.peek(&mut first).await.unwrap_or_default();
             // An error is how a scripted failure looks from here.
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
+            if &first == b"PRI" {
+                let http = http2::Builder::new(TokioExecutor::new());
+                http.serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
+            } else {
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
+            }
         });
         while connections.try_join_next().is_some() {}
     }
@@ -123,15 +131,23 @@ async fn answer(
 ) -> Result<hyper::Response<Channel<Bytes, io::Error>>> {
     let at = Instant::now();
     let (head, body) = request.into_parts();
-    let body = body.collect().await.context("the request's body")?.to_bytes();
+    let body = body.collect().await.context("the request's body")?;
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    let body = body.to_bytes();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = head.headers.iter().filter(|(name, _)| *name != TAG);
+    let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes())));
+    // HTTP/2 has the host elsewhere.
+    let over = head.uri.authority().filter(|_| head.version == hyper::Version::HTTP_2);
+    let host = over.map(|host| [("host".to_owned(), host.to_string()), ("version".to_owned(), "HTTP/2".to_owned())]);
+    let headers = host.into_iter().flatten().chain(headers);
+    let trailers = trailers.iter().map(|(name, value)| (format!("trailer {name}"), text(value.as_bytes())));
     let tried = Try {
         upstream: upstream.name.clone(),
         tag: head.headers.get(TAG).map(|tag| text(tag.as_bytes())).unwrap_or_default(),
         method: head.method.to_string(),
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-        headers: headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
+        headers: headers.chain(trailers).collect(),
         body: text(&body),
         at,
     };

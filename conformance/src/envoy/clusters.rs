@@ -122,7 +122,14 @@ fn connection_pool(cluster: &mut Value, pool: &Value) -> Result<()> {
     known(
         http,
         "connection pool",
-        &["http1MaxPendingRequests", "http2MaxRequests", "maxRetries", "maxRequestsPerConnection", "idleTimeout"],
+        &[
+            "http1MaxPendingRequests",
+            "http2MaxRequests",
+            "maxRetries",
+            "maxRequestsPerConnection",
+            "idleTimeout",
+            "h2UpgradePolicy",
+        ],
     )?;
     known(tcp, "connection pool", &["maxConnections", "connectTimeout"])?;
     let limit = |value: &Value| value.as_u64().filter(|limit| *limit > 0).map_or(json!(UNLIMITED), Value::from);
@@ -142,11 +149,13 @@ fn connection_pool(cluster: &mut Value, pool: &Value) -> Result<()> {
     if !http["idleTimeout"].is_null() {
         common.insert("idle_timeout".to_owned(), duration(&http["idleTimeout"])?.into());
     }
-    if !common.is_empty() {
+    let upgraded = http["h2UpgradePolicy"] == "UPGRADE";
+    let protocol = if upgraded { "http2_protocol_options" } else { "http_protocol_options" };
+    if upgraded || !common.is_empty() {
         cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] = json!({
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "common_http_protocol_options": common,
-            "explicit_http_config": {"http_protocol_options": {}},
+            "explicit_http_config": {protocol: {}},
         });
     }
     Ok(())

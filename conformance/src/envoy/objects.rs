@@ -28,6 +28,17 @@ impl<'a> Objects<'a> {
         self.prepared.case.vantage
     }
 
+    /// Whether a match speaks of the workload at the vantage (`sourceMatchHTTP`, for a match without gateways).
+    pub(super) fn is_source(&self, wanted: &Value) -> bool {
+        // The gateway's workload has other labels than any case asks for.
+        let pod = &self.prepared.case.pod;
+        let here = self.vantage() == Vantage::Sidecar;
+        let has = |(name, value): (&String, &Value)| here && pod.labels.get(name).is_some_and(|label| value == label);
+        let namespace = if here { pod.namespace.as_str() } else { GATEWAY_NAMESPACE };
+        let from = text(&wanted["sourceNamespace"]);
+        entries(&wanted["sourceLabels"]).all(has) && (from.is_empty() || from == namespace)
+    }
+
     /// Whether a sidecar refuses hosts that the mesh does not know.
     pub(super) fn registry_only(&self) -> bool {
         self.prepared.case.outbound_traffic_policy.as_deref() == Some("REGISTRY_ONLY")

@@ -13,7 +13,7 @@ pub(super) fn routes(objects: &Objects<'_>, service: &Value, port: u16, gateway:
     let home = text(&service["metadata"]["namespace"]);
     known(&service["spec"], "VirtualService", &["hosts", "gateways", "http", "exportTo"])?;
     let mut routes: Vec<Value> = Vec::new();
-    for rule in list(&service["spec"]["http"]) {
+    for rule in &rules(objects, service)? {
         let matches = list(&rule["match"]);
         if matches.is_empty() {
             routes.push(route(objects, rule, &Value::Null, port)?);
@@ -22,9 +22,7 @@ pub(super) fn routes(objects: &Objects<'_>, service: &Value, port: u16, gateway:
         for wanted in matches {
             let gateways = list(&wanted["gateways"]);
             let at_gateway = gateways.iter().any(|name| name == gateway || qualified(text(name), home) == gateway);
-            // The gateway's workload has other labels than any case asks for.
-            let elsewhere =
-                if gateways.is_empty() { entries(&wanted["sourceLabels"]).next().is_some() } else { !at_gateway };
+            let elsewhere = if gateways.is_empty() { !objects.is_source(wanted) } else { !at_gateway };
             if elsewhere || wanted["port"].as_u64().is_some_and(|wanted| wanted != u64::from(port)) {
                 continue;
             }
@@ -35,6 +33,67 @@ pub(super) fn routes(objects: &Objects<'_>, service: &Value, port: u16, gateway:
         }
     }
     Ok(routes)
+}
+
+/// The rules of a `VirtualService`, those of its delegates in their place (`pilot/pkg/model/virtualservice.go`,
+/// `mergeHTTPRoutes`).
+fn rules(objects: &Objects<'_>, service: &Value) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for rule in list(&service["spec"]["http"]) {
+        let Some(delegate) = rule.get("delegate") else {
+            all.push(rule.clone());
+            continue;
+        };
+        known(delegate, "delegate", &["name", "namespace"])?;
+        let namespace = delegate.get("namespace").unwrap_or(&service["metadata"]["namespace"]);
+        let is_it = |other: &&Value| {
+            let metadata = &other["metadata"];
+            metadata["name"] == delegate["name"] && metadata["namespace"] == *namespace
+        };
+        for own in objects.of_kind("VirtualService").filter(is_it).flat_map(|other| list(&other["spec"]["http"])) {
+            all.extend(delegated(rule, own)?);
+        }
+    }
+    Ok(all)
+}
+
+/// `mergeHTTPRoute`: what the delegate's rule says, and of the root's what it does not.
+fn delegated(root: &Value, own: &Value) -> Result<Option<Value>> {
+    known(root, "rule with a delegate", &["name", "match", "delegate", "timeout", "retries", "rewrite", "fault"])?;
+    let mut merged = own.clone();
+    for field in ["timeout", "retries", "rewrite", "fault"] {
+        if let (None, Some(value)) = (own.get(field), root.get(field)) {
+            merged[field] = value.clone();
+        }
+    }
+    let [roots, owns] = [list(&root["match"]), list(&own["match"])];
+    let both: Vec<Value> = match (roots, owns) {
+        (wanted, []) | ([], wanted) => wanted.to_vec(),
+        _ => roots.iter().flat_map(|root| owns.iter().filter_map(move |own| both(root, own))).collect(),
+    };
+    if both.is_empty() && !(roots.is_empty() && owns.is_empty()) {
+        return Ok(None);
+    }
+    merged["match"] = both.into();
+    Ok(Some(merged))
+}
+
+/// A match that is both, unless the delegate's path is none of the root's.
+fn both(root: &Value, own: &Value) -> Option<Value> {
+    let mut merged = own.clone();
+    if let (Some(wide), Some(narrow)) = (root.get("uri"), own.get("uri")) {
+        let path = narrow.get("prefix").or_else(|| narrow.get("exact"))?;
+        if !text(path).starts_with(text(wide.get("prefix")?)) {
+            return None;
+        }
+    }
+    for (name, value) in entries(root).filter(|(name, _)| own.get(*name).is_none()) {
+        merged[name] = value.clone();
+    }
+    for (name, value) in entries(&root["headers"]) {
+        merged["headers"][name] = value.clone();
+    }
+    Some(merged)
 }
 
 /// `SortVHostRoutes`: where several `VirtualServices` share a host, routes that take everything come last.
@@ -117,6 +176,7 @@ fn matcher(wanted: &Value) -> Result<Value> {
         "port",
         "gateways",
         "sourceLabels",
+        "sourceNamespace",
     ];
     known(wanted, "match", &fields)?;
     let uri = &wanted["uri"];
