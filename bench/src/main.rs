@@ -2,6 +2,7 @@
 //!
 //! | module | what it measures |
 //! | --- | --- |
+//! | `proxy` | the gateway beside a real Envoy, without guests; and snapshots that are swapped under load |
 //! | `throughput` | requests a second and latencies under `wrk`, all servers in turn, round by round |
 //! | `start` | from exec to the first 200 |
 //! | `memory` | resident memory with 4 and with 400 pods, idle and after load |
@@ -12,6 +13,7 @@
 #![expect(clippy::print_stdout, reason = "the tables are the output")]
 
 mod memory;
+mod proxy;
 mod servers;
 mod start;
 mod table;
@@ -27,6 +29,8 @@ use servers::{Malha, Paths};
 /// What there is to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
+    /// The gateway without guests beside a real Envoy
+    Proxy,
     /// Requests a second and latencies
     Throughput,
     /// Time from exec to the first 200
@@ -74,6 +78,12 @@ fn main() -> Result<()> {
     let wants = |what| arguments.what.is_empty() || arguments.what.contains(&what);
     let paths = Paths::new(&arguments.target)?;
 
+    if wants(What::Proxy) {
+        proxy::measure(&arguments, &paths)?;
+    }
+    if arguments.what == [What::Proxy] {
+        return Ok(());
+    }
     // Images first: no start that is timed may build anything.
     let secrets = {
         drop(Malha::hello(&paths)?);

@@ -32,7 +32,7 @@ pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -
 
     let hello = Malha::hello(paths)?;
     note("hello, 1 pod, after a request", &hello);
-    wrk(&format!("http://{}/", hello.address), "", arguments.connections, SECONDS)?;
+    wrk(&format!("http://{}/", hello.address), "", arguments.connections, SECONDS, None)?;
     note("hello, after load", &hello);
     drop(hello);
 
@@ -40,7 +40,7 @@ pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -
     each(&four)?;
     note("4 pods, after a request to each", &four);
     for path in PATHS {
-        wrk(&format!("http://{}{path}", four.address), &secrets.header, arguments.connections, SECONDS)?;
+        wrk(&format!("http://{}{path}", four.address), &secrets.header, arguments.connections, SECONDS, None)?;
         note(&format!("4 pods, after load on {path}"), &four);
     }
     drop(four);
@@ -53,7 +53,7 @@ pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -
     }
     note(&format!("400 pods, after {REACHING} requests to /posts, one at a time"), &many);
     for path in PATHS {
-        wrk(&format!("http://{}{path}", many.address), &secrets.header, arguments.connections, SECONDS)?;
+        wrk(&format!("http://{}{path}", many.address), &secrets.header, arguments.connections, SECONDS, None)?;
         note(&format!("400 pods, after load on {path}"), &many);
     }
     table::print(

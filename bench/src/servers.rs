@@ -42,7 +42,7 @@ impl Paths {
         Ok(Self { root, target })
     }
 
-    fn release(&self, binary: &str) -> PathBuf {
+    pub(crate) fn release(&self, binary: &str) -> PathBuf {
         self.target.join("release").join(binary)
     }
 
@@ -78,7 +78,7 @@ impl Drop for Server {
 
 impl Server {
     /// Starts `program` and waits until `path` answers 200.
-    fn start(command: &mut Command, address: SocketAddr, path: &str, header: &str) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, address: SocketAddr, path: &str, header: &str) -> Result<Self> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut server = Self { child: child.with_context(|| format!("cannot start {command:?}"))?, address };
         let start = Instant::now();

@@ -22,10 +22,11 @@ struct Row {
 
 /// What wrk said.
 pub(crate) struct Load {
-    requests: f64,
-    per_second: f64,
-    p50: f64,
-    p99: f64,
+    pub(crate) requests: f64,
+    pub(crate) per_second: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
 }
 
 pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -> Result<()> {
@@ -60,7 +61,7 @@ pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -
             let (address, cpu) = (server.address, server.cpu());
             // The round before the first warms up.
             let seconds = if round == 0 { 1 } else { arguments.seconds };
-            let load = wrk(&format!("http://{address}{}", row.path), header, arguments.connections, seconds)
+            let load = wrk(&format!("http://{address}{}", row.path), header, arguments.connections, seconds, None)
                 .with_context(|| row.name)?;
             if round > 0 {
                 row.cpu.push((server.cpu() - cpu) * 1e6 / load.requests);
@@ -97,9 +98,13 @@ pub(crate) fn measure(arguments: &Arguments, paths: &Paths, secrets: &Secrets) -
     Ok(())
 }
 
-/// Loads `url`; an answer that is no success is an error, so that nobody measures refusals.
-pub(crate) fn wrk(url: &str, header: &str, connections: u32, seconds: u32) -> Result<Load> {
-    let mut command = Command::new("wrk");
+/// Loads `url`, from one core if there is one to say; an answer that is no success is an error, so that nobody measures
+/// refusals.
+pub(crate) fn wrk(url: &str, header: &str, connections: u32, seconds: u32, core: Option<&str>) -> Result<Load> {
+    let mut command = Command::new(if core.is_some() { "taskset" } else { "wrk" });
+    if let Some(core) = core {
+        command.args(["-c", core, "wrk"]);
+    }
     command.args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{seconds}s")]);
     if !header.is_empty() {
         command.args(["-H", header]);
@@ -118,6 +123,8 @@ pub(crate) fn wrk(url: &str, header: &str, connections: u32, seconds: u32) -> Re
         per_second: field("Requests/sec:")?.parse()?,
         p50: milliseconds(field("50%")?)?,
         p99: milliseconds(field("99%")?)?,
+        // Average, standard deviation, maximum.
+        max: milliseconds(field("Latency  ")?.split_whitespace().nth(2).context("wrk said no maximum")?)?,
     })
 }
 
