@@ -24,11 +24,14 @@ pub(crate) struct Dialer {
     clock: Clock,
     /// Made on first use: most meshes never call out, and the web's root certificates take memory. By settings; `None`
     /// for those of a pod's own call.
-    tls: Mutex<HashMap<Option<Settings>, Result<Arc<ClientTls>, Arc<str>>>>,
+    tls: Mutex<HashMap<Option<Settings>, Made>>,
 }
 
 /// Settings of a `DestinationRule`, and the name of the host that they are used for.
 type Settings = (Arc<TlsClient>, Arc<str>);
+
+/// What was made of settings; the error is for logs.
+type Made = Result<Arc<ClientTls>, Arc<str>>;
 
 /// Different settings that are kept at the same time; a mesh has as many as its `DestinationRule`s name.
 const SETTINGS: usize = 4_096;

@@ -60,7 +60,9 @@ impl Flags {
 
     /// Raises all of `others`, in their order.
     pub fn raise_all(&mut self, others: Self) {
-        others.iter().for_each(|flag| self.raise(flag));
+        for flag in others.iter() {
+            self.raise(flag);
+        }
     }
 
     /// Whether `flag` is raised.
@@ -107,7 +109,9 @@ mod tests {
     #[test]
     fn there_is_room_for_all_of_them() {
         let mut flags = Flags::NONE;
-        ALL.iter().for_each(|(flag, _)| flags.raise(*flag));
+        for (flag, _) in ALL {
+            flags.raise(*flag);
+        }
         assert_eq!(flags.to_string(), ALL.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(","));
     }
 }

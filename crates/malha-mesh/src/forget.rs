@@ -30,7 +30,9 @@ impl Proxies {
             return;
         }
         let names = names(snapshot);
-        proxies.iter().for_each(|proxy| proxy.state.retain(|name| names.contains(name)));
+        for proxy in &proxies {
+            proxy.state.retain(|name| names.contains(name));
+        }
     }
 }
 

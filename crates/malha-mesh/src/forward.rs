@@ -150,10 +150,10 @@ impl Attempts<'_> {
         let clock = trip.mesh.shared.world.clock;
         let per_try = self.plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
         let avoid = self.plan.retry.as_ref().is_some_and(|retry| retry.avoid_previous_hosts);
-        let mut tried: Vec<Pick<Pod>> = Vec::new();
+        let mut avoided: Vec<Pick<Pod>> = Vec::new();
         let mut overall = pin!(self.patience(self.plan.timeout));
         loop {
-            let Some(pick) = state.pick(hash, &tried, clock.elapsed(), &mut trip.chance) else {
+            let Some(pick) = state.pick(hash, &avoided, clock.elapsed(), &mut trip.chance) else {
                 return NO_HEALTHY_UPSTREAM.answer(self.grpc);
             };
             self.announce(&mut parts.headers, tries.made(), per_try);
@@ -192,7 +192,7 @@ impl Attempts<'_> {
                 Next::Again(pause) if self.source.is_kept() => {
                     drop(ended);
                     if avoid {
-                        tried.push(pick);
+                        avoided.push(pick);
                     }
                     if !pause.is_zero() {
                         tokio::select! {
@@ -244,7 +244,11 @@ impl Attempts<'_> {
     /// Tells the other side which try this is, and how long it has.
     fn announce(&self, headers: &mut HeaderMap, attempt: u32, per_try: Option<Duration>) {
         headers.insert(X_ENVOY_ATTEMPT_COUNT, attempt.into());
-        let whole = self.plan.timeout.map(|timeout| timeout.saturating_sub(self.start.elapsed()));
+        let whole = self.plan.timeout.map(|timeout| {
+            // In whole milliseconds, as Envoy counts: the first try has all of it.
+            timeout
+                .saturating_sub(Duration::from_millis(self.start.elapsed().as_millis().try_into().unwrap_or(u64::MAX)))
+        });
         let expected = match (per_try, whole) {
             (Some(one), Some(all)) => Some(one.min(all)),
             (one, all) => one.or(all),

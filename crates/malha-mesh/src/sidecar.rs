@@ -89,25 +89,24 @@ impl Sidecar {
                     let ends = Ends { client, local: SocketAddr::new(self.address, port), server_name: None };
                     record = Some(self.mesh.record(&self.proxy, &ends, &mut request));
                 }
-                match head::normalize_path(&mut request) {
-                    Err(reply) => reply.answer(false),
-                    Ok(()) => {
-                        let trip = Trip {
-                            mesh: self.mesh.clone(),
-                            proxy: Arc::clone(&self.proxy),
-                            address: self.address,
-                            client: SocketAddr::new(self.address, 0),
-                            scheme: "http",
-                            port,
-                            depth: caller.depth,
-                            claims: None,
-                            cluster: None,
-                            endpoint: None,
-                            record: record.clone(),
-                            chance,
-                        };
-                        road::travel(host, request, trip).await
-                    }
+                if let Err(reply) = head::normalize_path(&mut request) {
+                    reply.answer(false)
+                } else {
+                    let trip = Trip {
+                        mesh: self.mesh.clone(),
+                        proxy: Arc::clone(&self.proxy),
+                        address: self.address,
+                        client: SocketAddr::new(self.address, 0),
+                        scheme: "http",
+                        port,
+                        depth: caller.depth,
+                        claims: None,
+                        cluster: None,
+                        endpoint: None,
+                        record: record.clone(),
+                        chance,
+                    };
+                    road::travel(host, request, trip).await
                 }
             }
         };
