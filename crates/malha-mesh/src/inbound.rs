@@ -8,7 +8,7 @@ use malha_net::client::{Cause, Reason, SendError};
 use malha_net::server::Connection;
 use malha_policy::jwt::Payload;
 use malha_policy::{Decision, Denied, Identity, InboundPolicy, RequestView};
-use malha_routing::{Host, Workload};
+use malha_routing::{Host, Workload, grpc};
 use malha_runtime::{Body, Inbound, Pod};
 use malha_world::Clock;
 
@@ -105,7 +105,9 @@ pub(crate) fn admit(
     let now = clock.since_epoch().as_secs();
     let allowed = match policy.check(&view, now) {
         Decision::Closed => return Err(Turned::Cut),
-        Decision::Denied(denied) => return Err(Turned::Away(Box::new(turn_away(denied)))),
+        Decision::Denied(denied) => {
+            return Err(Turned::Away(Box::new(turn_away(denied, grpc::is_grpc(&parts.headers)))));
+        }
         Decision::Allowed(allowed) => allowed,
     };
     let path = allowed.path_and_query.and_then(|path| head::with_path(&parts.uri, &path));
@@ -125,11 +127,11 @@ fn remote(parts: &request::Parts) -> Option<IpAddr> {
     last.rsplit(',').next()?.trim().parse().ok()
 }
 
-fn turn_away(denied: Denied<'_>) -> Answered {
+fn turn_away(denied: Denied<'_>, grpc: bool) -> Answered {
     let mut reply = Reply::new(denied.status, "", crate::flags::Flags::NONE, "");
     reply.body = denied.body;
     reply.details = denied.details.into();
-    let mut answered = reply.answer(false);
+    let mut answered = reply.answer(grpc);
     if let Some(challenge) = denied.www_authenticate.and_then(|text| HeaderValue::try_from(text).ok()) {
         answered.response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }

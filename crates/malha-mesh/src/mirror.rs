@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use http::{Request, request};
+use http::{HeaderName, HeaderValue, Request, request};
 use http_body_util::BodyExt;
 use malha_routing::{Admission, Cluster, Forward};
 use malha_runtime::{Body, Pod};
 use tokio::time::timeout;
 
 use crate::attempt;
+use crate::head::{self, X_ENVOY_ATTEMPT_COUNT};
 use crate::replay::Source;
 use crate::road::Trip;
+
+const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 
 /// Time for a copy where the route has none (Envoy's default for a route).
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
@@ -22,9 +25,14 @@ pub(crate) fn send(plan: &Forward<Pod>, parts: &request::Parts, source: &Source,
         let Some(cluster) = mirror.cluster.as_ref().filter(|_| mirror.share.draw(&mut trip.chance)) else { continue };
         // More copies than this under way: a mirror that cannot keep up loses some, and costs its origin nothing.
         let Ok(permit) = Arc::clone(&trip.mesh.shared.mirrors).try_acquire_owned() else { continue };
+        let mut parts = parts.clone();
+        // Envoy's own client sends it, once (`AsyncStreamImpl::sendHeaders`).
+        parts.headers.insert(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from_static("1"));
+        parts.headers.insert(X_ENVOY_INTERNAL, HeaderValue::from_static("true"));
+        head::append_forwarded_for(&mut parts.headers, trip.address);
         let copy = Shadow {
             cluster: Arc::clone(cluster),
-            parts: parts.clone(),
+            parts,
             source: source.clone(),
             patience: plan.timeout.unwrap_or(PATIENCE),
         };

@@ -93,16 +93,13 @@ impl Keeper {
                 Err(why) => Err(why),
             };
             let plan = self.plans.entry(keys.source.clone()).or_insert(Plan { at: Instant::now(), pause: RETRY });
-            let wait = match &fetched {
-                Ok(()) => {
-                    plan.pause = RETRY;
-                    REFRESH
-                }
-                Err(_) => {
-                    let pause = plan.pause;
-                    plan.pause = (pause * 2).min(REFRESH);
-                    pause
-                }
+            let wait = if fetched.is_ok() {
+                plan.pause = RETRY;
+                REFRESH
+            } else {
+                let pause = plan.pause;
+                plan.pause = (pause * 2).min(REFRESH);
+                pause
             };
             plan.at = Instant::now() + wait;
             let mut problems = self.problems.lock();

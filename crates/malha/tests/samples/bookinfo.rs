@@ -35,8 +35,14 @@ fn every_sample_loads() {
     assert!(count >= 13, "{} has {count} files", folder.display());
 }
 
+/// Files, a path, who asks, and what comes.
+type RouteCase = (&'static [&'static str], &'static str, Option<&'static str>, (u16, &'static str));
+
+/// Files, and the share of each version.
+type ShareCase = (&'static [&'static str], &'static [(&'static str, f64)]);
+
 /// Who answers whom: the files beside bookinfo's own, the URL, the user, and the only answer.
-const ROUTES: &[(&[&str], &str, Option<&str>, (u16, &str))] = &[
+const ROUTES: &[RouteCase] = &[
     // "Configure Istio to route to v2 if the request has the header end-user: jason".
     (&[ALL, "virtual-service-reviews-test-v2.yaml"], REVIEWS, Some("jason"), (200, "reviews-v2")),
     (&[ALL, "virtual-service-reviews-test-v2.yaml"], REVIEWS, Some("Jason"), (200, "reviews-v1")),
@@ -68,7 +74,7 @@ async fn a_request_ends_where_the_rules_send_it() {
 }
 
 /// Of how many requests each version of reviews gets how many.
-const SHARES: &[(&[&str], &[(&str, f64)])] = &[
+const SHARES: &[ShareCase] = &[
     // Without rules: "each time … the page may show a different version", round about evenly.
     (&[], &[("reviews-v1", 1.0 / 3.0), ("reviews-v2", 1.0 / 3.0), ("reviews-v3", 1.0 / 3.0)]),
     (

@@ -24,7 +24,7 @@ pub(crate) fn samples() -> Option<PathBuf> {
     if folder.is_none() {
         // Straight to stderr: the test harness keeps what passing tests print to itself.
         let words = "NOT CHECKED: MALHA_CORPORA is not set, so Istio's samples are not routed (CONTRIBUTING.md)";
-        writeln!(std::io::stderr(), "{words}").unwrap();
+        writeln!(std::io::stderr(), "{words}").expect("stderr takes a line");
     }
     folder
 }
