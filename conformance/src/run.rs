@@ -1,4 +1,6 @@
 //! Sends the requests of a case through one side.
+//!
+//! This waits by the wall clock, as nothing else here does: Envoy is another process, and nobody can pause its time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
