@@ -34,6 +34,7 @@ mod node;
 mod object;
 mod pilot;
 pub mod quantity;
+pub mod resource;
 mod selector;
 mod state;
 mod store;

@@ -4,9 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use malha_manifest::{LoadedObject, istio};
 use serde_json::Value as Json;
@@ -63,6 +67,9 @@ macro_rules! kinds {
         pub enum Kind { $($kind,)* }
 
         impl Kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
             /// As in URLs and error messages: `deployments.apps`.
             pub fn plural(self) -> &'static str {
                 match self { $(Self::$kind => $plural,)* }
@@ -83,7 +90,8 @@ macro_rules! kinds {
                 match name { $(stringify!($kind) => Some(Self::$kind),)* _ => None }
             }
 
-            fn name(self) -> &'static str {
+            /// As manifests write it: `Deployment`.
+            pub fn name(self) -> &'static str {
                 match self { $(Self::$kind => stringify!($kind),)* }
             }
         }
@@ -138,15 +146,19 @@ macro_rules! kinds {
 // In the order in which objects that are applied together have to be there, as `kubectl apply -k` sorts them.
 kinds! {
     Namespace "namespaces" "v1" cluster,
+    CustomResourceDefinition "customresourcedefinitions.apiextensions.k8s.io" "apiextensions.k8s.io/v1" cluster,
+    Node "nodes" "v1" cluster,
     RuntimeClass "runtimeclasses.node.k8s.io" "node.k8s.io/v1" cluster,
     ServiceAccount "serviceaccounts" "v1" namespaced,
     ConfigMap "configmaps" "v1" namespaced,
     Secret "secrets" "v1" namespaced,
     Service "services" "v1" namespaced,
+    Endpoints "endpoints" "v1" namespaced,
     EndpointSlice "endpointslices.discovery.k8s.io" "discovery.k8s.io/v1" namespaced,
     Deployment "deployments.apps" "apps/v1" namespaced,
     ReplicaSet "replicasets.apps" "apps/v1" namespaced,
     Pod "pods" "v1" namespaced,
+    HorizontalPodAutoscaler "horizontalpodautoscalers.autoscaling" "autoscaling/v2" namespaced,
     Gateway "gateways.networking.istio.io" "networking.istio.io/v1" namespaced,
     VirtualService "virtualservices.networking.istio.io" "networking.istio.io/v1" namespaced,
     DestinationRule "destinationrules.networking.istio.io" "networking.istio.io/v1" namespaced,
@@ -155,6 +167,7 @@ kinds! {
     PeerAuthentication "peerauthentications.security.istio.io" "security.istio.io/v1" namespaced,
     RequestAuthentication "requestauthentications.security.istio.io" "security.istio.io/v1" namespaced,
     AuthorizationPolicy "authorizationpolicies.security.istio.io" "security.istio.io/v1" namespaced,
+    Event "events" "v1" namespaced,
 }
 
 impl fmt::Display for Kind {
@@ -183,6 +196,7 @@ impl Object {
             (Self::Deployment(a), Self::Deployment(b)) => a.spec == b.spec,
             (Self::ReplicaSet(a), Self::ReplicaSet(b)) => a.spec == b.spec,
             (Self::Pod(a), Self::Pod(b)) => a.spec == b.spec,
+            (Self::CustomResourceDefinition(a), Self::CustomResourceDefinition(b)) => a.spec == b.spec,
             (Self::Gateway(a), Self::Gateway(b)) => a.json == b.json,
             (Self::VirtualService(a), Self::VirtualService(b)) => a.json == b.json,
             (Self::DestinationRule(a), Self::DestinationRule(b)) => a.json == b.json,
@@ -201,6 +215,7 @@ impl Object {
             Self::Deployment(_)
                 | Self::ReplicaSet(_)
                 | Self::Pod(_)
+                | Self::CustomResourceDefinition(_)
                 | Self::Gateway(_)
                 | Self::VirtualService(_)
                 | Self::DestinationRule(_)

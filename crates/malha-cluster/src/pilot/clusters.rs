@@ -24,6 +24,8 @@ use super::workloads::{Member, subset};
 pub(super) struct Client<'a> {
     /// Their namespace.
     pub(super) namespace: &'a str,
+    /// Their labels, as far as anything asks for them.
+    pub(super) labels: &'a Labels,
     /// Whether they are gateways, which may read Secrets.
     pub(super) gateway: bool,
 }
@@ -96,9 +98,11 @@ impl<'a, P> Clusters<'a, P> {
     ) -> Result<Arc<Cluster<P>>, String> {
         let registry = self.registry;
         let known = registry.get(service);
-        let rule = self.rules.find(client.namespace, &known.host, &known.namespace);
-        // Only what reads a Secret is another cluster for a gateway.
-        let reads = client.gateway && rule.is_some_and(|rule| self.reads_secrets(rule, port, subset));
+        let rule = self.rules.find(client, &known.host, &known.namespace);
+        // Only what reads a Secret is another cluster for a gateway. Sidecars may read one if the rule is for them in
+        // particular: a Secret is not handed to every sidecar of a namespace (Istio).
+        let may = |rule: RuleId| client.gateway || self.rules.selects(rule).is_some();
+        let reads = rule.is_some_and(|rule| may(rule) && self.reads_secrets(rule, port, subset));
         let key = (service, port, subset.to_owned(), rule, reads);
         if let Some(made) = self.made.get(&key) {
             return made.clone();
@@ -197,11 +201,13 @@ impl<'a, P> Clusters<'a, P> {
         rule: RuleId,
         findings: &mut Findings,
     ) -> Result<Arc<TrafficPolicy>, String> {
+        let own = self.rules.selects(rule).map(|namespace| Secrets { store: self.secrets.store, namespace });
+        let secrets = own.as_ref().unwrap_or(&self.secrets);
         let target = Target {
             http2: port.protocol == PortProtocol::Http2,
             external: service.origin == Origin::Entry { external: true },
             subject_alt_names: &service.subject_alt_names,
-            secrets: reads_secrets.then_some(&self.secrets),
+            secrets: reads_secrets.then_some(secrets),
         };
         let mut notes = Vec::new();
         let policy = traffic::policy(effective, &target, &mut notes);

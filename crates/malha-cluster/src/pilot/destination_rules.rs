@@ -8,12 +8,15 @@ use malha_manifest::istio::{PortTrafficPolicy, Subset, TrafficPolicy};
 
 use crate::controllers::name;
 use crate::object::{DestinationRule, Key, Kind};
+use crate::selector::Labels;
 use crate::store::Store;
 
+use super::clusters::Client;
 use super::host_index::HostIndex;
 use super::registry::full_name;
 use super::traffic::Effective;
 use super::visibility::Visibility;
+use super::workloads::subset;
 use super::{Findings, age};
 
 /// A rule that was merged of one or more objects: its index.
@@ -46,13 +49,9 @@ impl DestinationRules {
     pub(super) fn new(store: &Store, root: &str, findings: &mut Findings) -> Self {
         let mut rules = Self { root: root.to_owned(), ..Self::default() };
         let mut objects: Vec<_> = store.list::<DestinationRule>().cloned().collect();
-        objects.sort_by_cached_key(|rule| age(&rule.metadata));
+        // Those for some callers come first: what holds for all is merged into them.
+        objects.sort_by_cached_key(|rule| (rule.spec.workload_selector.is_none(), age(&rule.metadata)));
         for object in objects {
-            if object.spec.workload_selector.is_some() {
-                let message = "spec.workloadSelector: not carried out; the rule is left out";
-                findings.add(key(&object), message.to_owned());
-                continue;
-            }
             rules.add(object, findings);
         }
         rules.number();
@@ -62,7 +61,9 @@ impl DestinationRules {
     fn add(&mut self, object: Arc<DestinationRule>, findings: &mut Findings) {
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
         let host = full_name(&object.spec.host, &namespace);
-        let export_to = &object.spec.export_to;
+        let own = [".".to_owned()];
+        // A rule for some callers is for those of its own namespace.
+        let export_to = if object.spec.workload_selector.is_some() { &own[..] } else { &object.spec.export_to };
         let visibility = Visibility::new(export_to.iter().map(String::as_str), &namespace);
         let index = self.objects.len();
         self.objects.push(object);
@@ -92,16 +93,33 @@ impl DestinationRules {
         }
     }
 
-    /// The rule for a host of a service in `service_namespace`, for proxies of `client`.
-    pub(super) fn find(&self, client: &str, host: &str, service_namespace: &str) -> Option<RuleId> {
+    /// The rule for a host of a service in `service_namespace`, for the proxies of `client`: where the rules of their own
+    /// namespace speak of the host at all, one that selects them or else one for all (Istio, `SidecarScope.DestinationRule`).
+    pub(super) fn find(&self, client: Client<'_>, host: &str, service_namespace: &str) -> Option<RuleId> {
+        let Client { namespace: client, labels, .. } = client;
         let own = if client == self.root { Some(&self.root_local) } else { self.local.get(client) };
-        if let Some(entry) = own.and_then(|index| index.find(host).next()).and_then(<[Entry]>::last) {
-            return Some(entry.id);
+        if let Some(entries) = own.and_then(|index| index.find(host).next()) {
+            let selector = |entry: &Entry| self.selector(entry);
+            let selected = |entry: &&Entry| selector(entry).is_some_and(|wanted| subset(wanted, Some(labels)));
+            let chosen = entries.iter().find(selected).or_else(|| entries.iter().rfind(|entry| selector(entry).is_none()));
+            return chosen.map(|entry| entry.id);
         }
         [service_namespace, self.root.as_str()].into_iter().find_map(|namespace| {
             let entries = self.exported.get(namespace)?.find(host).next()?;
             entries.iter().rfind(|entry| entry.visibility.reaches(client)).map(|entry| entry.id)
         })
+    }
+
+    /// The callers that an entry is for, if it is not for all.
+    fn selector(&self, entry: &Entry) -> Option<&Labels> {
+        let first = entry.sources.first().and_then(|index| self.objects.get(*index))?;
+        first.spec.workload_selector.as_ref().map(|selector| &selector.match_labels)
+    }
+
+    /// Whether a rule is for some callers only: then it is its namespace, which is theirs.
+    pub(super) fn selects(&self, id: RuleId) -> Option<&str> {
+        let first = self.objects(id).next().filter(|rule| rule.spec.workload_selector.is_some())?;
+        first.metadata.namespace.as_deref()
     }
 
     fn objects(&self, id: RuleId) -> impl Iterator<Item = &DestinationRule> {
@@ -183,13 +201,20 @@ fn merge(
         // The list `*` is no superset of names.
         (mine, other) => mine == other,
     };
+    let selector = |index: usize| objects[index].spec.workload_selector.as_ref().map(|selector| &selector.match_labels);
+    let own = selector(index);
     let mut joined = false;
     for entry in list.iter_mut().filter(|entry| covers(&entry.visibility)) {
-        joined = true;
+        let other = entry.sources.first().and_then(|first| selector(*first));
+        if own.is_some() && other != own {
+            continue;
+        }
+        // A rule for all stands for itself beside those for some, which have what it adds to them.
+        joined |= other == own;
         let known = |name: &str| {
             entry.sources.iter().flat_map(|source| &objects[*source].spec.subsets).any(|subset| subset.name == name)
         };
-        for subset in objects[index].spec.subsets.iter().filter(|subset| known(&subset.name)) {
+        for subset in objects[index].spec.subsets.iter().filter(|subset| other == own && known(&subset.name)) {
             let message = format!(
                 "spec.subsets: {} is there already in an older rule for the same host, which counts",
                 subset.name

@@ -179,8 +179,8 @@ impl<P> Edge<'_, '_, P> {
         let tls = server.tls.as_ref();
         let https_redirect = tls.is_some_and(|tls| tls.https_redirect);
         let entrance = Entrance {
-            viewer: Viewer { gateway, port, namespace: SYSTEM, labels: Some(self.labels) },
-            client: Client { namespace: SYSTEM, gateway: true },
+            viewer: Viewer { gateway, port, namespace: SYSTEM, labels: self.labels },
+            client: Client { namespace: SYSTEM, labels: self.labels, gateway: true },
             tls: tls.is_some(),
         };
         for rules in bound {

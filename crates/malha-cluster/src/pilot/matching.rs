@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use malha_manifest::istio::{HttpMatch, StringMatch};
 use malha_routing::{ClaimMatch, Condition, Field, HeaderMatch, Labels, PathMatch, Pattern, QueryMatch, TextMatch};
 
+use super::profiles::Pair;
 use super::rules::serves;
 
 /// The beginning of a header's name that means a claim of the request's token.
@@ -17,7 +18,7 @@ pub(super) struct Alternative {
     port: Option<u32>,
     gateways: Vec<String>,
     source_namespace: Option<String>,
-    source_labels: Vec<(String, String)>,
+    source_labels: Vec<Pair>,
     condition: Condition,
 }
 
@@ -30,8 +31,8 @@ pub(super) struct Viewer<'a> {
     pub(super) port: u16,
     /// Namespace of the proxies.
     pub(super) namespace: &'a str,
-    /// Labels of the proxies, if all have the same: a gateway's.
-    pub(super) labels: Option<&'a Labels>,
+    /// Labels of the proxies, as far as anything asks for them.
+    pub(super) labels: &'a Labels,
 }
 
 impl Alternative {
@@ -56,23 +57,19 @@ impl Alternative {
         if !self.gateways.is_empty() {
             return serves(&self.gateways, namespace, viewer.gateway);
         }
-        let labels = viewer
-            .labels
-            .is_none_or(|labels| self.source_labels.iter().all(|(key, value)| labels.get(key) == Some(value)));
+        let labels = self.source_labels.iter().all(|(key, value)| viewer.labels.get(key) == Some(value));
         labels && self.source_namespace.as_ref().is_none_or(|name| name == viewer.namespace)
     }
 
     /// The condition as far as it is left to the request; `None`: nobody here meets it. With `gateways` neither labels nor
     /// namespace of the caller count.
     pub(super) fn seen_by(&self, viewer: Viewer<'_>, namespace: &str) -> Option<Condition> {
-        if !self.stands(viewer, namespace) {
-            return None;
-        }
-        let mut condition = self.condition.clone();
-        if self.gateways.is_empty() && viewer.labels.is_none() {
-            condition.source_labels.clone_from(&self.source_labels);
-        }
-        Some(condition)
+        self.stands(viewer, namespace).then(|| self.condition.clone())
+    }
+
+    /// The labels that it asks callers for.
+    pub(super) fn source_labels(&self) -> &[Pair] {
+        &self.source_labels
     }
 }
 
@@ -227,8 +224,9 @@ mod tests {
     #[test]
     fn who_asks_decides_where_a_condition_stands() {
         let labels: Labels = [("istio".to_owned(), "ingressgateway".to_owned())].into();
-        let sidecar = Viewer { gateway: "mesh", port: 80, namespace: "default", labels: None };
-        let gateway = Viewer { gateway: "default/g", port: 80, namespace: "istio-system", labels: Some(&labels) };
+        let web: Labels = [("app".to_owned(), "web".to_owned())].into();
+        let sidecar = Viewer { gateway: "mesh", port: 80, namespace: "default", labels: &web };
+        let gateway = Viewer { gateway: "default/g", port: 80, namespace: "istio-system", labels: &labels };
         for (json, at_sidecar, at_gateway) in [
             (r"{}", true, true),
             (r#"{"port": 80}"#, true, true),
@@ -239,15 +237,13 @@ mod tests {
             (r#"{"gateways": ["g"], "sourceLabels": {"a": "b"}, "sourceNamespace": "x"}"#, false, true),
             (r#"{"sourceNamespace": "default"}"#, true, false),
             (r#"{"sourceNamespace": "other"}"#, false, false),
-            (r#"{"sourceLabels": {"istio": "ingressgateway"}}"#, true, true),
-            (r#"{"sourceLabels": {"a": "b"}}"#, true, false),
+            (r#"{"sourceLabels": {"istio": "ingressgateway"}}"#, false, true),
+            (r#"{"sourceLabels": {"app": "web"}}"#, true, false),
+            (r#"{"sourceLabels": {"app": "web", "a": "b"}}"#, false, false),
         ] {
             let alternative = Alternative::new(&written(json)).unwrap();
             assert_eq!(alternative.seen_by(sidecar, "default").is_some(), at_sidecar, "{json} at a sidecar");
             assert_eq!(alternative.seen_by(gateway, "default").is_some(), at_gateway, "{json} at the gateway");
         }
-        let labelled = Alternative::new(&written(r#"{"sourceLabels": {"a": "b"}}"#)).unwrap();
-        let condition = labelled.seen_by(sidecar, "default").unwrap();
-        assert_eq!(condition.source_labels, [("a".to_owned(), "b".to_owned())]);
     }
 }

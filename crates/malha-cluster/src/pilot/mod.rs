@@ -3,7 +3,8 @@
 //! Plays Istio's Pilot. The parts: [`registry`] and [`service_entries`] (services and who answers for them),
 //! [`workloads`] and [`policies`] (who pods are and what their sidecars demand), [`destination_rules`], [`traffic`] and
 //! [`clusters`] (how services are spoken to), [`rules`] with [`matching`], [`actions`] and [`delegates`] (HTTP rules of
-//! `VirtualService`s), [`outbound`] (what sidecars know), [`gateway`] and [`load_balancers`] (what the edge knows).
+//! `VirtualService`s), [`outbound`] with
+//! [`profiles`] and [`scope`] (what sidecars know), [`gateway`] and [`load_balancers`] (what the edge knows).
 //!
 //! The snapshot is a function of the store, of the pods that run, and of the keys that were fetched. [`Memory`] changes
 //! nothing of it: by it, what stays the same is the same value in the next snapshot. What a manifest asks for and malha
@@ -23,8 +24,10 @@ mod load_balancers;
 mod matching;
 mod outbound;
 mod policies;
+mod profiles;
 mod registry;
 mod rules;
+mod scope;
 mod secrets;
 mod service_entries;
 mod settings;

@@ -1,9 +1,8 @@
-//! What sidecars know, by the namespace of their pods: every host that is exported to it, with the rules that are seen
-//! there (Istio, `BuildSidecarOutboundVirtualHosts` in `pilot/pkg/networking/core/httproute.go` and
-//! `BuildSidecarVirtualHostWrapper` in `route/route.go`).
+//! What sidecars know, by the namespace of their pods and what of their labels matters: every host that is exported to it
+//! and that its `Sidecar` lets in, with the rules that are seen there (Istio, `BuildSidecarOutboundVirtualHosts` in
+//! `pilot/pkg/networking/core/httproute.go` and `BuildSidecarVirtualHostWrapper` in `route/route.go`).
 //!
-//! All pods of a namespace share one table: what their labels decide (`sourceLabels`) is left to the request. Namespaces
-//! that see the same share virtual hosts.
+//! Pods that see the same share virtual hosts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,17 +10,20 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Namespace;
 use malha_routing::{
     Action, Answer, Cluster, Condition, Destination, Forward, HeaderChanges, HostPattern, HostTable, Hosts, Outbound,
-    RetryPolicy, Rewrite, Route, RouteTable, VirtualHost,
+    RetryPolicy, Rewrite, Route, RouteTable, Sidecars, UnknownHosts, VirtualHost,
 };
 
 use crate::controllers::name;
+use crate::selector::Labels;
 use crate::store::Store;
 
 use super::Findings;
 use super::clusters::{Client, Clusters};
 use super::matching::Viewer;
-use super::registry::MeshService;
+use super::profiles::{self, Profiles};
+use super::registry::{MeshService, Registry};
 use super::rules::{AllRules, Dependencies, Entrance, Part, same_cluster};
+use super::scope::Scope;
 use super::settings::Settings;
 
 /// The port at which a host that is no service is known (Istio).
@@ -30,21 +32,31 @@ const DEFAULT_PORT: u16 = 80;
 /// The end of a full name of a Service.
 const DOMAIN: &str = ".svc.cluster.local";
 
-/// The table of each namespace.
+/// The tables of each namespace.
 pub(super) fn tables<P>(
     store: &Store,
     clusters: &mut Clusters<'_, P>,
     rules: &AllRules,
     settings: &Settings,
     findings: &mut Findings,
-) -> HashMap<Arc<str>, Arc<Outbound<P>>> {
+) -> HashMap<Arc<str>, Sidecars<P>> {
     let mut shared = Shared::default();
+    let asked = profiles::asked(store, rules);
+    let mut outbound = |namespace: &str, labels: &Labels| {
+        let sidecar = settings.sidecar(namespace, labels);
+        let scope = Scope::new(sidecar, namespace);
+        let unknown = settings.unknown_hosts(sidecar);
+        let seen = Vec::new();
+        let view = View { namespace, labels, scope, unknown, rules, settings, seen, clusters, shared: &mut shared, findings };
+        Arc::new(view.outbound())
+    };
     let namespaces = store.list::<Namespace>().map(|namespace| name(namespace.as_ref()));
     namespaces
         .map(|namespace| {
-            let mut view =
-                View { namespace, rules, settings, seen: Vec::new(), clusters, shared: &mut shared, findings };
-            (namespace.into(), Arc::new(view.outbound()))
+            let Profiles { asked, kinds } = Profiles::new(store, namespace, &asked);
+            let others = outbound(namespace, &Labels::new());
+            let labelled = kinds.into_iter().map(|(has, labels)| (has, outbound(namespace, &labels))).collect();
+            (namespace.into(), Sidecars { others, asked, labelled })
         })
         .collect()
 }
@@ -55,10 +67,10 @@ type Parts<P> = Arc<Vec<Part<P>>>;
 /// A host, as those who see the same share it.
 type SharedHost<P> = Arc<VirtualHost<P>>;
 
-/// By host or service, and port: values with what they were made of. There are few, for most namespaces see the same.
+/// By host or service, and port: values with what they were made of. There are few, for most pods see the same.
 type Variants<K, M, V> = HashMap<(K, u16), Vec<(M, V)>>;
 
-/// What namespaces have in common.
+/// What pods have in common.
 struct Shared<P> {
     /// Of each rule set at each port.
     parts: Variants<usize, Dependencies<P>, Parts<P>>,
@@ -74,9 +86,13 @@ impl<P> Default for Shared<P> {
     }
 }
 
-/// A namespace at work.
+/// Pods that know the same, at work.
 struct View<'v, 'a, P> {
     namespace: &'v str,
+    /// What of their labels matters.
+    labels: &'v Labels,
+    scope: Scope,
+    unknown: UnknownHosts,
     rules: &'v AllRules,
     settings: &'v Settings,
     /// The rules that are seen here, in Istio's order: private ones, those exported here, those for all.
@@ -89,8 +105,8 @@ struct View<'v, 'a, P> {
 /// A host's place among the rules.
 type Place = (u8, usize);
 
-impl<P> View<'_, '_, P> {
-    fn outbound(&mut self) -> Outbound<P> {
+impl<'v, P> View<'v, '_, P> {
+    fn outbound(mut self) -> Outbound<P> {
         let registry = self.clusters.registry;
         let mut seen: Vec<Place> = (0..self.rules.all.len()).filter_map(|index| self.place(index)).collect();
         seen.sort_unstable();
@@ -105,6 +121,9 @@ impl<P> View<'_, '_, P> {
         for index in services {
             let service = registry.get(index);
             for port in &service.ports {
+                if !self.scope.at(port.number).service(&service.host, &service.namespace) {
+                    continue;
+                }
                 if port.protocol.is_http() {
                     by_port.entry(port.number).or_default().push(index);
                 } else if let Ok(cluster) = self.cluster(index, port.number) {
@@ -114,7 +133,7 @@ impl<P> View<'_, '_, P> {
         }
         let ports = by_port.into_iter().map(|(port, services)| (port, self.port(port, &services)));
         let ports = ports.collect();
-        Outbound { ports, passthrough, unknown: self.settings.unknown_hosts(self.namespace) }
+        Outbound { ports, passthrough, unknown: self.unknown }
     }
 
     /// A rule set that is for the mesh and seen here, and its place.
@@ -123,27 +142,36 @@ impl<P> View<'_, '_, P> {
         mesh.then(|| self.rules.rank(index, self.namespace)).flatten().map(|rank| (rank, index))
     }
 
+    /// Whether the pods' `Sidecar` lets a rule set in at a port.
+    fn in_scope(&self, index: usize, port: u16) -> bool {
+        let rules = &self.rules.all[index];
+        self.scope.at(port).rules(&rules.hosts, &rules.namespace)
+    }
+
     /// The hosts that are known at a port.
     fn port(&mut self, port: u16, services: &[usize]) -> Hosts<P> {
         let registry = self.clusters.registry;
+        let in_scope: Vec<usize> = (self.seen.iter().copied()).filter(|index| self.in_scope(*index, port)).collect();
         let here: HashSet<&str> = services.iter().map(|index| registry.get(*index).host.as_str()).collect();
         let mut obeying: HashMap<usize, Vec<usize>> = HashMap::new();
         for index in services {
-            for rules in self.obeys(&registry.get(*index).host) {
+            for rules in self.obeys(&registry.get(*index).host, port) {
                 obeying.entry(rules).or_default().push(*index);
             }
         }
         let mut table = Table::default();
         let mut claimed: HashSet<usize> = HashSet::new();
         let rules = self.rules;
-        for index in std::mem::take(&mut self.seen) {
+        for index in in_scope {
             let obeying = obeying.get(&index).map_or(&[][..], Vec::as_slice);
-            self.seen.push(index);
             // A host that is no service is known at port 80, and at the ports of services that the same rules are for.
             if obeying.is_empty() && port != DEFAULT_PORT {
                 continue;
             }
-            let parts = self.parts(index, port);
+            // Istio makes the hosts of a service that is not here known at port 80 too, to clusters that are not there.
+            // That is nothing that anybody wrote.
+            let quiet = obeying.is_empty() && rules.all[index].hosts.iter().all(|host| is_service_somewhere(host, registry));
+            let parts = self.parts(index, port, quiet);
             if parts.is_empty() {
                 continue;
             }
@@ -165,9 +193,10 @@ impl<P> View<'_, '_, P> {
 
     /// The rule sets that a service obeys if they have routes: those that name it, or else the one with the longest
     /// wildcard (Istio, `MostSpecificWildcardVirtualServiceIndex`).
-    fn obeys(&self, host: &str) -> Vec<usize> {
+    fn obeys(&self, host: &str, port: u16) -> Vec<usize> {
         let places = |list: &[usize]| {
-            let mut places: Vec<Place> = list.iter().filter_map(|index| self.place(*index)).collect();
+            let in_scope = list.iter().filter(|index| self.in_scope(**index, port));
+            let mut places: Vec<Place> = in_scope.filter_map(|index| self.place(*index)).collect();
             places.sort_unstable();
             places
         };
@@ -180,19 +209,21 @@ impl<P> View<'_, '_, P> {
         wild.into_iter().map(|(_, index)| index).collect()
     }
 
-    fn parts(&mut self, index: usize, port: u16) -> Parts<P> {
+    fn parts(&mut self, index: usize, port: u16, quiet: bool) -> Parts<P> {
         let rules = &self.rules.all[index];
         let entrance = Entrance {
-            viewer: Viewer { gateway: "mesh", port, namespace: self.namespace, labels: None },
-            client: Client { namespace: self.namespace, gateway: false },
+            viewer: Viewer { gateway: "mesh", port, namespace: self.namespace, labels: self.labels },
+            client: self.client(),
             tls: false,
         };
-        let dependencies = rules.dependencies(entrance, self.clusters);
+        let dependencies = rules.dependencies(entrance, self.clusters, self.findings);
         let known = self.shared.parts.entry((index, port)).or_default();
         if let Some((_, parts)) = known.iter().find(|(other, _)| *other == dependencies) {
             return Arc::clone(parts);
         }
-        let parts = Arc::new(rules.routes(entrance, self.clusters, self.findings));
+        let mut unsaid = Findings::default();
+        let findings = if quiet { &mut unsaid } else { &mut *self.findings };
+        let parts = Arc::new(rules.routes(entrance, self.clusters, findings));
         known.push((dependencies, Arc::clone(&parts)));
         parts
     }
@@ -224,8 +255,12 @@ impl<P> View<'_, '_, P> {
         made
     }
 
+    fn client(&self) -> Client<'v> {
+        Client { namespace: self.namespace, labels: self.labels, gateway: false }
+    }
+
     fn cluster(&mut self, service: usize, port: u16) -> Result<Arc<Cluster<P>>, String> {
-        let client = Client { namespace: self.namespace, gateway: false };
+        let client = self.client();
         self.clusters.get(service, port, "", client, self.findings)
     }
 }
@@ -296,6 +331,15 @@ fn is_service(host: &str, here: &HashSet<&str>) -> bool {
     }
     let pattern = HostPattern::parse(host);
     here.iter().any(|service| pattern.covers(&HostPattern::parse(service)))
+}
+
+/// Whether a host of rules means a service of any port, whoever sees it.
+fn is_service_somewhere<P>(host: &str, registry: &Registry<P>) -> bool {
+    if !host.starts_with('*') {
+        return registry.knows(host);
+    }
+    let pattern = HostPattern::parse(host);
+    registry.all().any(|(_, service)| pattern.covers(&HostPattern::parse(&service.host)))
 }
 
 /// The route of a service without rules (Istio names it `default`).

@@ -20,6 +20,7 @@ use super::clusters::{Client, Clusters};
 use super::delegates::{self, Sourced};
 use super::host_index::HostIndex;
 use super::matching::{Alternative, Viewer, is_everything};
+use super::profiles::Pair;
 use super::registry::full_name;
 use super::visibility::Visibility;
 
@@ -164,13 +165,24 @@ impl Rules {
         parts
     }
 
+    /// The labels that conditions ask callers for.
+    fn source_labels(&self) -> impl Iterator<Item = &Pair> {
+        self.http.iter().flat_map(|rule| &rule.alternatives).flat_map(Alternative::source_labels)
+    }
+
     /// What the routes depend on. Two entrances of one port with equal answers have the same routes.
-    pub(super) fn dependencies<P>(&self, entrance: Entrance<'_>, clusters: &mut Clusters<'_, P>) -> Dependencies<P> {
+    ///
+    /// `findings` are those of `DestinationRule`s; what is wrong with the rules themselves is said by [`Self::routes`].
+    pub(super) fn dependencies<P>(
+        &self,
+        entrance: Entrance<'_>,
+        clusters: &mut Clusters<'_, P>,
+        findings: &mut Findings,
+    ) -> Dependencies<P> {
         let conditions = self.http.iter().flat_map(|rule| &rule.alternatives);
         let stands = conditions.map(|one| one.stands(entrance.viewer, &self.namespace)).collect();
-        let mut quiet = Findings::default();
         let targets = self.http.iter().flat_map(|rule| rule.plan.targets());
-        let found = targets.map(|target| self.cluster(target, entrance, clusters, &mut quiet).ok()).collect();
+        let found = targets.map(|target| self.cluster(target, entrance, clusters, findings).ok()).collect();
         Dependencies { stands, found }
     }
 
@@ -380,6 +392,11 @@ impl AllRules {
             }
         }
         Self { all, mesh, gateways }
+    }
+
+    /// The labels that conditions ask callers for.
+    pub(super) fn source_labels(&self) -> impl Iterator<Item = &Pair> {
+        self.all.iter().flat_map(Rules::source_labels)
     }
 
     /// Those for a gateway that `client` sees, in order.

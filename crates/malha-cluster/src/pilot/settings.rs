@@ -1,9 +1,10 @@
-//! The mesh's own settings: what Istio calls `MeshConfig`, and what `Sidecar`s set for namespaces.
+//! The mesh's own settings: what Istio calls `MeshConfig`, and which `Sidecar` is for whom.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use malha_manifest::istio::{MeshConfig, OutboundMode, Retries};
+use malha_manifest::istio::{self, CaptureMode, MeshConfig, OutboundMode, Retries};
 use malha_routing::{RetryPolicy, UnknownHosts};
 
 use crate::controllers::name;
@@ -12,6 +13,7 @@ use crate::selector::Labels;
 use crate::store::Store;
 
 use super::actions::retry;
+use super::workloads::subset;
 use super::{Findings, age};
 
 /// The namespace that Istio is installed in: that of the gateway's pods, and of the mesh's settings.
@@ -26,15 +28,15 @@ pub(super) const GATEWAYS: [[(&str, &str); 2]; 2] =
 pub(super) struct Settings {
     /// Of the whole mesh.
     pub(super) mesh: MeshConfig,
-    /// What the `Sidecar`s without a selector say, by namespace.
-    by_namespace: HashMap<String, OutboundMode>,
+    /// By namespace; those for some pods first, each kind by age.
+    sidecars: HashMap<String, Vec<Arc<Sidecar>>>,
 }
 
 impl Settings {
     pub(super) fn new(store: &Store, findings: &mut Findings) -> Self {
-        let mut by_namespace = HashMap::new();
+        let mut by_namespace: HashMap<String, Vec<Arc<Sidecar>>> = HashMap::new();
         let mut sidecars: Vec<_> = store.list::<Sidecar>().collect();
-        sidecars.sort_by_cached_key(|sidecar| age(&sidecar.metadata));
+        sidecars.sort_by_cached_key(|sidecar| (selector(&sidecar.spec).is_none(), age(&sidecar.metadata)));
         for sidecar in sidecars {
             let namespace = sidecar.metadata.namespace.as_deref().unwrap_or_default();
             let mut report = |message: &str| {
@@ -46,25 +48,16 @@ impl Settings {
             if sidecar.spec.inbound_connection_pool.is_some() {
                 report("spec.inboundConnectionPool: not carried out");
             }
-            if sidecar
-                .spec
-                .egress
-                .iter()
-                .any(|listener| listener.hosts.iter().any(|host| host != "*/*") || listener.port.is_some())
+            if sidecar.spec.egress.iter().any(|listener| listener.bind.is_some() || listener.capture_mode == CaptureMode::None)
             {
-                report("spec.egress: not carried out; all exported services are reached");
+                report("spec.egress: no listener for pods that call it themselves is made; their hosts are reached as all others");
             }
-            if sidecar.spec.workload_selector.as_ref().is_some_and(|selector| !selector.labels.is_empty()) {
-                report("spec.workloadSelector: not carried out; the Sidecar is left out");
-                continue;
-            }
-            let Some(policy) = &sidecar.spec.outbound_traffic_policy else { continue };
-            if policy.egress_proxy.is_some() {
+            if sidecar.spec.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.egress_proxy.is_some()) {
                 report("spec.outboundTrafficPolicy.egressProxy: not carried out");
             }
-            by_namespace.entry(namespace.to_owned()).or_insert(policy.mode);
+            by_namespace.entry(namespace.to_owned()).or_default().push(Arc::clone(sidecar));
         }
-        Self { mesh: mesh(store), by_namespace }
+        Self { mesh: mesh(store), sidecars: by_namespace }
     }
 
     /// The namespace whose policies are for all.
@@ -77,10 +70,18 @@ impl Settings {
         self.mesh.default_http_retry_policy.as_ref()
     }
 
-    /// What becomes of calls to hosts that nobody knows: what the namespace says, or the root namespace, or the mesh.
-    pub(super) fn unknown_hosts(&self, namespace: &str) -> UnknownHosts {
-        let said = self.by_namespace.get(namespace).or_else(|| self.by_namespace.get(self.root()));
-        match said.copied().unwrap_or(self.mesh.outbound_traffic_policy) {
+    /// The `Sidecar` that is for pods with these labels: one of their namespace, or one of the root namespace that is for all.
+    /// There is never more than one (Istio, `doGetSidecarScope`).
+    pub(super) fn sidecar(&self, namespace: &str, labels: &Labels) -> Option<&istio::Sidecar> {
+        let all = |namespace: &str| self.sidecars.get(namespace).into_iter().flatten().map(|sidecar| &sidecar.spec);
+        let own = all(namespace).find(|one| selector(one).is_none_or(|wanted| subset(wanted, Some(labels))));
+        own.or_else(|| all(self.root()).find(|one| selector(one).is_none()))
+    }
+
+    /// What becomes of calls to hosts that nobody knows: what the `Sidecar` says, or the mesh.
+    pub(super) fn unknown_hosts(&self, sidecar: Option<&istio::Sidecar>) -> UnknownHosts {
+        let said = sidecar.and_then(|sidecar| sidecar.outbound_traffic_policy.as_ref()).map(|policy| policy.mode);
+        match said.unwrap_or(self.mesh.outbound_traffic_policy) {
             OutboundMode::AllowAny => UnknownHosts::AllowAny,
             OutboundMode::RegistryOnly => UnknownHosts::RegistryOnly,
         }
@@ -95,6 +96,11 @@ impl Settings {
     pub(super) fn gateway_labels() -> Labels {
         GATEWAYS[0].iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
+}
+
+/// The pods that a `Sidecar` is for, if it is not for all.
+fn selector(sidecar: &istio::Sidecar) -> Option<&Labels> {
+    sidecar.workload_selector.as_ref().map(|selector| &selector.labels).filter(|labels| !labels.is_empty())
 }
 
 /// The mesh's own settings, where there are any. What is wrong with them is said where manifests are loaded.

@@ -249,7 +249,7 @@ fn tls(written: &WrittenTls, target: &Target<'_>, notes: &mut Vec<String>) -> Re
     if let Some(credential) = given(&written.credential_name) {
         let Some(secrets) = target.secrets else {
             // Istio: a Secret is not handed to every sidecar of a namespace, and the connection is plaintext.
-            notes.push("trafficPolicy.tls.credentialName: for gateways only, as the rule has no workloadSelector; sidecars send plaintext".to_owned());
+            notes.push("trafficPolicy.tls.credentialName: for gateways, and for sidecars that the rule selects with workloadSelector; all others send plaintext".to_owned());
             return Ok(ClientTls::Disable);
         };
         let path = |why: String| format!("trafficPolicy.tls.credentialName: {why}");

@@ -231,7 +231,7 @@ async fn tls_is_the_meshs_own_unless_a_rule_says_otherwise() {
     for (written, want, finding) in [
         ("mode: ISTIO_MUTUAL", Some(ClientTls::Mesh), None),
         ("mode: DISABLE", Some(ClientTls::Disable), None),
-        ("mode: SIMPLE, credentialName: c", Some(ClientTls::Disable), Some("sidecars send plaintext")),
+        ("mode: SIMPLE, credentialName: c", Some(ClientTls::Disable), Some("others send plaintext")),
         ("mode: MUTUAL, clientCertificate: /a, privateKey: /b", None, Some("answered with 503")),
         ("mode: SIMPLE, caCertificates: /a", None, Some("answered with 503")),
     ] {

@@ -78,7 +78,7 @@ async fn a_ports_protocol_says_what_is_seen_of_it() {
                  {number: 443, name: https, protocol: HTTPS}, {number: 444, name: tls-a}, {number: 5432, name: tcp, protocol: TCP}]";
     let harness = harness(&entry("e", &format!("hosts: [a.com], {ports}, resolution: DNS"))).await;
     let snapshot = harness.snapshot();
-    let outbound = &snapshot.sidecars["default"];
+    let outbound = &snapshot.sidecars["default"].others;
     assert_eq!(harness.target("a.com", 81).unwrap().policy.protocol, Protocol::Http2);
     for port in [443, 444, 5432] {
         assert!(outbound.ports.get(&port).is_none_or(|table| find(table, "a.com", "/", &[]).is_none()), "{port}");
@@ -222,7 +222,7 @@ data: {mesh: 'outboundTrafficPolicy: {mode: REGISTRY_ONLY}'}
     ] {
         let harness = harness(&yaml).await;
         let snapshot = harness.snapshot();
-        let got = (snapshot.sidecars["default"].unknown, snapshot.sidecars["shop"].unknown);
+        let got = (snapshot.sidecars["default"].others.unknown, snapshot.sidecars["shop"].others.unknown);
         assert_eq!(got, (in_default, in_shop), "{yaml}");
         assert_eq!(findings(&harness), [""; 0]);
     }

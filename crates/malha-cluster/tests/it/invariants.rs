@@ -115,7 +115,7 @@ fn consistent(harness: &Harness) {
 fn mesh_agrees(store: &Store, snapshot: &Snapshot<Running>) {
     for app in APPS {
         let host = format!("{app}-service.default.svc.cluster.local");
-        let table = snapshot.sidecars.get("default").and_then(|outbound| outbound.ports.get(&80));
+        let table = snapshot.sidecars.get("default").and_then(|sidecars| sidecars.others.ports.get(&80));
         let found = table.and_then(|table| find(table, &host, "/", &[]));
         let exists = store.get::<Service>("default", &format!("{app}-service")).is_some();
         assert_eq!(found.is_some(), exists, "{host}");

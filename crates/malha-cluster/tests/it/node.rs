@@ -129,7 +129,7 @@ impl Harness {
         look: impl FnOnce(&Route<Pod>) -> R,
     ) -> Option<R> {
         let snapshot = self.snapshot();
-        find(snapshot.sidecars.get(namespace)?.ports.get(&port)?, host, path, &[]).map(look)
+        find(snapshot.sidecars.get(namespace)?.others.ports.get(&port)?, host, path, &[]).map(look)
     }
 
     /// The cluster of the first destination of a call from namespace `default`.
