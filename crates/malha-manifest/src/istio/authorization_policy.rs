@@ -1,11 +1,12 @@
 //! `AuthorizationPolicy`: who may do what.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::selector::{PolicySelector, TargetRef};
 
 /// `spec` of an `AuthorizationPolicy`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct AuthorizationPolicy {
     /// Pods that this is for; all of the namespace when missing, all of the mesh in the root namespace.
@@ -23,7 +24,7 @@ pub struct AuthorizationPolicy {
 }
 
 /// What becomes of requests that match.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Action {
     /// They pass, and others do not.
@@ -38,7 +39,7 @@ pub enum Action {
 }
 
 /// A provider that the mesh's configuration names.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Provider {
     /// Its name.
@@ -46,7 +47,7 @@ pub struct Provider {
 }
 
 /// Conditions that must all hold; a list that is missing holds for everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Rule {
     /// Who asks: any of them.
@@ -58,7 +59,7 @@ pub struct Rule {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct From {
     /// The caller.
@@ -66,7 +67,7 @@ pub struct From {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct To {
     /// The operation.
@@ -74,7 +75,7 @@ pub struct To {
 }
 
 /// A caller: all fields that are set must hold. Texts may have a `*` at one end; `*` alone means "is there".
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Source {
     /// Identities out of mutual TLS: `cluster.local/ns/NAMESPACE/sa/ACCOUNT`.
@@ -108,7 +109,7 @@ pub struct Source {
 }
 
 /// An operation: all fields that are set must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Operation {
     /// Hosts, without regard to case.
@@ -130,7 +131,7 @@ pub struct Operation {
 }
 
 /// Another property of a request.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Condition {
     /// Its name: `request.headers[x]`, `request.auth.claims[a][b]`, …

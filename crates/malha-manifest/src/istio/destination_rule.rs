@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::connection_pool::ConnectionPool;
@@ -11,7 +12,7 @@ use super::selector::PolicySelector;
 use super::virtual_service::PortSelector;
 
 /// `spec` of a `DestinationRule`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct DestinationRule {
     /// The service; short names are of the object's namespace.
@@ -27,7 +28,7 @@ pub struct DestinationRule {
 }
 
 /// A part of a service.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Subset {
     /// Name that routes use.
@@ -39,7 +40,7 @@ pub struct Subset {
 }
 
 /// How a service is spoken to.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TrafficPolicy {
     /// Which endpoint.
@@ -61,7 +62,7 @@ pub struct TrafficPolicy {
 }
 
 /// How one port of a service is spoken to.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PortTrafficPolicy {
     /// The port.
@@ -77,8 +78,9 @@ pub struct PortTrafficPolicy {
 }
 
 /// Which endpoint is chosen.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(try_from = "LoadBalancerWritten")]
+#[schemars(with = "LoadBalancerWritten")]
 pub struct LoadBalancer {
     /// The way of choosing; `LEAST_REQUEST` when missing.
     pub policy: Option<LoadBalancerPolicy>,
@@ -103,16 +105,24 @@ pub enum LoadBalancerPolicy {
     BackendUtilization(BackendUtilization),
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct LoadBalancerWritten {
+    /// By no property of the request.
     simple: Option<SimpleLoadBalancer>,
+    /// By a hash of a property of the request; not beside `simple`.
     consistent_hash: Option<ConsistentHash>,
+    /// By the load that endpoints report; not beside `simple`.
     backend_utilization: Option<BackendUtilization>,
+    /// Preference for near endpoints.
     locality_lb_setting: Option<LocalityLbSetting>,
+    /// Preference for near endpoints in proportion to the callers' zones.
     zone_aware_lb_setting: Option<ZoneAwareLbSetting>,
+    /// Slow start of new endpoints.
     warmup: Option<Warmup>,
+    /// Slow start (old).
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     warmup_duration_secs: Option<Duration>,
 }
 
@@ -134,7 +144,7 @@ impl TryFrom<LoadBalancerWritten> for LoadBalancer {
 }
 
 /// Ways of choosing that look at no property of the request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SimpleLoadBalancer {
     /// Istio's choice, which is `LEAST_REQUEST`.
@@ -153,8 +163,9 @@ pub enum SimpleLoadBalancer {
 }
 
 /// The same endpoint for the same property of the request, as long as endpoints stay.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "ConsistentHashWritten")]
+#[schemars(with = "ConsistentHashWritten")]
 pub struct ConsistentHash {
     /// The property.
     pub key: Option<HashKey>,
@@ -186,15 +197,22 @@ pub enum HashAlgorithm {
     Maglev(Maglev),
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct ConsistentHashWritten {
+    /// Hash this header.
     http_header_name: Option<String>,
+    /// Hash this cookie.
     http_cookie: Option<HttpCookie>,
+    /// Hash the caller's address.
     use_source_ip: Option<bool>,
+    /// Hash this query parameter.
     http_query_parameter_name: Option<String>,
+    /// Find the endpoint on Ketama's ring.
     ring_hash: Option<RingHash>,
+    /// Find the endpoint in Google's Maglev table.
     maglev: Option<Maglev>,
+    /// Smallest size of the ring (old); 1024 when 0 and nothing else is said.
     minimum_ring_size: u64,
 }
 
@@ -226,7 +244,7 @@ impl TryFrom<ConsistentHashWritten> for ConsistentHash {
 }
 
 /// A cookie that is hashed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpCookie {
     /// Its name.
@@ -235,13 +253,14 @@ pub struct HttpCookie {
     pub path: Option<String>,
     /// Its life, where the proxy makes it: 0 makes a session cookie. The proxy makes none when this is missing.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub ttl: Option<Duration>,
     /// More attributes, where the proxy makes it.
     pub attributes: Vec<CookieAttribute>,
 }
 
 /// An attribute of a cookie.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CookieAttribute {
     /// Its name: `SameSite`, …
@@ -251,7 +270,7 @@ pub struct CookieAttribute {
 }
 
 /// Ketama's ring.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RingHash {
     /// Smallest size; 1024 when missing.
@@ -259,7 +278,7 @@ pub struct RingHash {
 }
 
 /// Google's Maglev.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Maglev {
     /// Size of the table, a prime; 65537 when missing.
@@ -267,7 +286,7 @@ pub struct Maglev {
 }
 
 /// Choice by the load that endpoints report.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BackendUtilization {
     /// Names of the metrics that stand for load.
@@ -276,17 +295,20 @@ pub struct BackendUtilization {
     pub error_utilization_penalty_percent: Option<u32>,
     /// Time before reports of a new endpoint count.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub weight_stabilization_period: Option<Duration>,
     /// Time after which the last report no longer counts.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub weight_expiration_period: Option<Duration>,
     /// Time between changes of weights.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub weight_update_period: Option<Duration>,
 }
 
 /// Preference for near endpoints.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LocalityLbSetting {
     /// Shares of localities by the caller's locality.
@@ -300,7 +322,7 @@ pub struct LocalityLbSetting {
 }
 
 /// Preference for endpoints of the own zone.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ZoneAwareLbSetting {
     /// On or off.
@@ -314,7 +336,7 @@ pub struct ZoneAwareLbSetting {
 }
 
 /// Shares of localities for callers of one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LocalityDistribute {
     /// The callers' locality.
@@ -324,7 +346,7 @@ pub struct LocalityDistribute {
 }
 
 /// Where to when a region has failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LocalityFailover {
     /// The region that failed.
@@ -334,11 +356,12 @@ pub struct LocalityFailover {
 }
 
 /// Slow start of new endpoints.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Warmup {
     /// How long it takes.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub duration: Option<Duration>,
     /// Share to begin with, in percent; 10 when missing.
     pub minimum_percent: Option<f64>,
@@ -347,7 +370,7 @@ pub struct Warmup {
 }
 
 /// Which endpoints are left out for a while, for their failures.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OutlierDetection {
     /// Failures in a row (old): only 502, 503 and 504 count.
@@ -363,9 +386,11 @@ pub struct OutlierDetection {
     pub consecutive_5xx_errors: Option<u32>,
     /// Time between looks at who may come back; 10 s when missing.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub interval: Option<Duration>,
     /// How long the first time lasts; the n-th lasts n times as long. 30 s when missing.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub base_ejection_time: Option<Duration>,
     /// How many endpoints may be left out, in percent; 0 and missing mean 10.
     pub max_ejection_percent: i32,
@@ -376,7 +401,7 @@ pub struct OutlierDetection {
 }
 
 /// TLS of connections to a service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClientTls {
     /// Who shows a certificate.
@@ -400,7 +425,7 @@ pub struct ClientTls {
 }
 
 /// Who shows a certificate to whom.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ClientTlsMode {
     /// No TLS.
@@ -415,7 +440,7 @@ pub enum ClientTlsMode {
 }
 
 /// A tunnel for TCP.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Tunnel {
     /// `CONNECT` or `POST`.
@@ -427,7 +452,7 @@ pub struct Tunnel {
 }
 
 /// The PROXY header of haproxy.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ProxyProtocol {
     /// Its version.
@@ -435,7 +460,7 @@ pub struct ProxyProtocol {
 }
 
 /// Version of the PROXY header.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ProxyProtocolVersion {
     /// Text.
@@ -446,7 +471,7 @@ pub enum ProxyProtocolVersion {
 }
 
 /// Retries as a share of requests.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RetryBudget {
     /// Share of requests at a time that may be retries, in percent; 20 when missing.
@@ -455,6 +480,7 @@ pub struct RetryBudget {
     pub min_retry_concurrency: Option<u32>,
     /// Time over which requests are counted.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub budget_interval: Option<Duration>,
 }
 

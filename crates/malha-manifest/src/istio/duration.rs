@@ -3,9 +3,11 @@
 //! Istio's schemas check them with CEL's `duration()`, and Istio reads them with Go's `time.ParseDuration`: both take a
 //! sequence of decimal numbers, each with an optional fraction and a unit.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// Reads a duration; the error says what is allowed.
@@ -70,7 +72,17 @@ pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 }
 
 /// A duration as a manifest has it.
-struct Written(Duration);
+pub(super) struct Written(Duration);
+
+impl JsonSchema for Written {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": "A number and a unit, such as `2s`, `500ms` or `1m30s`."})
+    }
+}
 
 impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

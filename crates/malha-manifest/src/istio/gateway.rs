@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// `spec` of a `Gateway`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Gateway {
     /// Labels of the gateway pods that this configures; malha's own has `istio: ingressgateway`.
@@ -15,7 +16,7 @@ pub struct Gateway {
 }
 
 /// One listener.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Server {
     /// Its port.
@@ -33,7 +34,7 @@ pub struct Server {
 }
 
 /// Port of a [`Server`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct GatewayPort {
     /// Port number.
@@ -47,7 +48,7 @@ pub struct GatewayPort {
 }
 
 /// TLS of a [`Server`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServerTls {
     /// Answer plain HTTP with a redirect to HTTPS.
@@ -89,7 +90,7 @@ pub struct ServerTls {
 }
 
 /// Files of one certificate.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TlsCertificate {
     /// File with the certificate.
@@ -101,7 +102,7 @@ pub struct TlsCertificate {
 }
 
 /// Who shows a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TlsMode {
     /// TLS goes through to the service that its server name names.
@@ -119,7 +120,7 @@ pub enum TlsMode {
 }
 
 /// Version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 pub enum TlsVersion {
     /// The proxy's default.
     #[serde(rename = "TLS_AUTO")]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::selector::PolicySelector;
 
 /// `spec` of a `PeerAuthentication`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PeerAuthentication {
     /// Pods that this is for; all of the namespace when missing, all of the mesh in the root namespace.
@@ -19,7 +20,7 @@ pub struct PeerAuthentication {
 }
 
 /// What a pod takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct MutualTls {
     /// Plaintext, mutual TLS, or both.
@@ -27,7 +28,7 @@ pub struct MutualTls {
 }
 
 /// Plaintext, mutual TLS, or both.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MtlsMode {
     /// What the next wider policy says; `PERMISSIVE` where there is none.

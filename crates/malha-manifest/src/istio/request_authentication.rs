@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::duration;
 use super::selector::{PolicySelector, TargetRef};
 
 /// `spec` of a `RequestAuthentication`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RequestAuthentication {
     /// Pods that this is for; all of the namespace when missing, all of the mesh in the root namespace.
@@ -22,7 +23,7 @@ pub struct RequestAuthentication {
 }
 
 /// Whose tokens are believed, and where they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct JwtRule {
     /// The claim `iss` of the tokens.
@@ -48,6 +49,7 @@ pub struct JwtRule {
     pub forward_original_token: bool,
     /// Time to fetch the keys in; 5 s when missing.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub timeout: Option<Duration>,
     /// Claims besides `scope` and `permission` that hold several words as one text.
     pub space_delimited_claims: Vec<String>,
@@ -56,7 +58,7 @@ pub struct JwtRule {
 }
 
 /// Whether a request must have a token.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JwtPresence {
     /// It need not.
@@ -67,7 +69,7 @@ pub enum JwtPresence {
 }
 
 /// A header that may hold a token.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct JwtHeader {
     /// Its name.
@@ -77,7 +79,7 @@ pub struct JwtHeader {
 }
 
 /// A header that hands a claim to the pod.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClaimToHeader {
     /// Its name.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Pods of a namespace, as security policies and `DestinationRule`s select them (`type.v1beta1.WorkloadSelector`).
 ///
 /// No labels at all select every pod; in the root namespace, every pod of the mesh.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PolicySelector {
     /// Labels that a pod must all have.
@@ -15,7 +16,7 @@ pub struct PolicySelector {
 }
 
 /// Pods of a namespace, as `ServiceEntry` and `Sidecar` select them (`networking.v1alpha3.WorkloadSelector`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct WorkloadSelector {
     /// Labels that a pod must all have.
@@ -23,7 +24,7 @@ pub struct WorkloadSelector {
 }
 
 /// An object that a policy is attached to: a Gateway or a `GatewayClass` of the Kubernetes Gateway API, a `Service`, a `ServiceEntry`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TargetRef {
     /// API group; empty for Kubernetes' core.

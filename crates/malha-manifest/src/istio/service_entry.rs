@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::selector::WorkloadSelector;
 
 /// `spec` of a `ServiceEntry`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceEntry {
     /// Its names: full host names, or `*.name`.
@@ -31,7 +32,7 @@ pub struct ServiceEntry {
 }
 
 /// A port of a service, or of a sidecar's listener.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServicePort {
     /// The number.
@@ -45,7 +46,7 @@ pub struct ServicePort {
 }
 
 /// Whether endpoints are part of the mesh.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Location {
     /// They are not: no mutual TLS.
@@ -56,7 +57,7 @@ pub enum Location {
 }
 
 /// Where the addresses of endpoints come from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Resolution {
     /// From the caller, which has resolved the name itself.
@@ -73,7 +74,7 @@ pub enum Resolution {
 }
 
 /// An endpoint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct WorkloadEntry {
     /// An address, a name to resolve, or the path of a Unix socket (`unix:///…`).

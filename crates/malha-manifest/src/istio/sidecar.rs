@@ -1,5 +1,6 @@
 //! `Sidecar`: what a pod's sidecar listens on, and what it lets its pod reach.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::connection_pool::ConnectionPool;
@@ -9,7 +10,7 @@ use super::service_entry::ServicePort;
 use super::virtual_service::Destination;
 
 /// `spec` of a `Sidecar`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Sidecar {
     /// Pods that this is for; all of the namespace when missing, all of the mesh in the root namespace.
@@ -25,7 +26,7 @@ pub struct Sidecar {
 }
 
 /// A listener for what comes in.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct IngressListener {
     /// Its port.
@@ -43,7 +44,7 @@ pub struct IngressListener {
 }
 
 /// A listener for what goes out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EgressListener {
     /// Its port; any when missing.
@@ -57,7 +58,7 @@ pub struct EgressListener {
 }
 
 /// How connections come to a sidecar.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CaptureMode {
     /// As the pod is set up.
@@ -70,7 +71,7 @@ pub enum CaptureMode {
 }
 
 /// What becomes of calls to hosts that the mesh does not know.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OutboundTrafficPolicy {
     /// Whether they may leave.
@@ -80,7 +81,7 @@ pub struct OutboundTrafficPolicy {
 }
 
 /// Whether calls to unknown hosts may leave.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OutboundMode {
     /// They may not. What a policy without a mode means: protobuf's first value.

@@ -1,10 +1,12 @@
 //! How Istio compares texts.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// One way to compare a text. Written as a map with one field: `exact`, `prefix` or `regex`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "Written")]
+#[schemars(with = "Written")]
 pub enum StringMatch {
     /// The whole text, case-sensitive.
     Exact(String),
@@ -16,11 +18,14 @@ pub enum StringMatch {
     Present,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(default)]
 struct Written {
+    /// The whole text, case-sensitive.
     exact: Option<String>,
+    /// The beginning, case-sensitive.
     prefix: Option<String>,
+    /// The whole text matches this RE2 expression.
     regex: Option<String>,
 }
 

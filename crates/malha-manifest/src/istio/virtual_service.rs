@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::duration;
 use super::string_match::StringMatch;
 
 /// `spec` of a `VirtualService`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct VirtualService {
     /// Hosts that this is for: names, `*.name`, or `*`; short names are of the object's namespace.
@@ -27,7 +28,7 @@ pub struct VirtualService {
 }
 
 /// One rule.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpRoute {
     /// Name, for logs.
@@ -46,6 +47,7 @@ pub struct HttpRoute {
     pub rewrite: Option<HttpRewrite>,
     /// Time for the whole request with all tries; off when missing.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub timeout: Option<Duration>,
     /// Tries after a failure.
     pub retries: Option<Retries>,
@@ -67,7 +69,7 @@ pub struct HttpRoute {
 }
 
 /// Conditions that must all hold.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpMatch {
     /// Name, appended to the rule's in logs.
@@ -101,7 +103,7 @@ pub struct HttpMatch {
 }
 
 /// One destination of a rule, with its share.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RouteDestination {
     /// Where to.
@@ -113,7 +115,7 @@ pub struct RouteDestination {
 }
 
 /// A service, or a subset of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Destination {
     /// The service's name; short names are of the virtual service's namespace.
@@ -125,7 +127,7 @@ pub struct Destination {
 }
 
 /// A port by number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PortSelector {
     /// The number.
@@ -133,8 +135,9 @@ pub struct PortSelector {
 }
 
 /// Redirect.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "RedirectWritten")]
+#[schemars(with = "RedirectWritten")]
 pub struct HttpRedirect {
     /// New path; replaces the whole.
     pub uri: Option<String>,
@@ -161,22 +164,31 @@ pub enum RedirectPort {
     FromRequestPort,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct RedirectWritten {
+    /// New path; replaces the whole.
     uri: Option<String>,
+    /// New path prefix; replaces what matched.
     prefix_rewrite: Option<String>,
+    /// New authority.
     authority: Option<String>,
+    /// New port.
     port: Option<u32>,
+    /// New port, out of the request or the scheme; not beside `port`.
     derive_port: Option<DerivePort>,
+    /// New scheme.
     scheme: Option<String>,
+    /// Status; 301 when missing.
     redirect_code: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum DerivePort {
+    /// The scheme's own.
     FromProtocolDefault,
+    /// That of the request.
     FromRequestPort,
 }
 
@@ -197,7 +209,7 @@ impl TryFrom<RedirectWritten> for HttpRedirect {
 }
 
 /// An answer without any service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct DirectResponse {
     /// Status.
@@ -207,8 +219,9 @@ pub struct DirectResponse {
 }
 
 /// Body of a [`DirectResponse`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "BodyWritten")]
+#[schemars(with = "BodyWritten")]
 pub enum Body {
     /// A text.
     String(String),
@@ -216,10 +229,13 @@ pub enum Body {
     Bytes(Vec<u8>),
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(default)]
 struct BodyWritten {
+    /// A text.
     string: Option<String>,
+    /// Bytes, in base64.
+    #[schemars(with = "Option<String>")]
     bytes: Option<k8s_openapi::ByteString>,
 }
 
@@ -236,7 +252,7 @@ impl TryFrom<BodyWritten> for Body {
 }
 
 /// Another virtual service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Delegate {
     /// Its name.
@@ -246,7 +262,7 @@ pub struct Delegate {
 }
 
 /// Rewrite.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpRewrite {
     /// New path: replaces the matched prefix, or the whole path of an exact or regex match.
@@ -258,7 +274,7 @@ pub struct HttpRewrite {
 }
 
 /// A regular expression and what replaces its matches.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RegexRewrite {
     /// RE2 expression.
@@ -268,13 +284,14 @@ pub struct RegexRewrite {
 }
 
 /// Tries after a failure.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Retries {
     /// Tries after the first; 0 switches retries off.
     pub attempts: i32,
     /// Time for each try.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub per_try_timeout: Option<Duration>,
     /// Comma-separated conditions, in Envoy's and gRPC's words, and status codes.
     pub retry_on: Option<String>,
@@ -284,11 +301,12 @@ pub struct Retries {
     pub retry_ignore_previous_hosts: Option<bool>,
     /// Base of the waiting time between tries; 25 ms when missing.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub backoff: Option<Duration>,
 }
 
 /// Faults to inject.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Fault {
     /// Wait first.
@@ -298,14 +316,16 @@ pub struct Fault {
 }
 
 /// Delay.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct FaultDelay {
     /// How long.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub fixed_delay: Option<Duration>,
     /// Declared by Istio, never carried out by it.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub exponential_delay: Option<Duration>,
     /// Share of requests; missing means none.
     pub percentage: Option<Percent>,
@@ -314,7 +334,7 @@ pub struct FaultDelay {
 }
 
 /// Abort.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct FaultAbort {
     /// Status to answer.
@@ -328,7 +348,7 @@ pub struct FaultAbort {
 }
 
 /// A share, 0 to 100 with a fraction.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Percent {
     /// Percent.
@@ -336,7 +356,7 @@ pub struct Percent {
 }
 
 /// A place for copies of requests.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Mirror {
     /// Where to.
@@ -346,7 +366,7 @@ pub struct Mirror {
 }
 
 /// Cross-origin rules.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CorsPolicy {
     /// Origins, exact (old).
@@ -361,6 +381,7 @@ pub struct CorsPolicy {
     pub expose_headers: Vec<String>,
     /// How long a browser may keep the answer to a preflight.
     #[serde(deserialize_with = "duration::optional")]
+    #[schemars(with = "Option<duration::Written>")]
     pub max_age: Option<Duration>,
     /// Whether credentials may be sent.
     pub allow_credentials: Option<bool>,
@@ -369,7 +390,7 @@ pub struct CorsPolicy {
 }
 
 /// What becomes of a preflight from an origin that is not allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum UnmatchedPreflights {
     /// The default: forward.
@@ -381,7 +402,7 @@ pub enum UnmatchedPreflights {
 }
 
 /// Headers to change, both ways.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Headers {
     /// On the way to the service.
@@ -391,7 +412,7 @@ pub struct Headers {
 }
 
 /// Changes to headers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HeaderOperations {
     /// Replace.
@@ -403,7 +424,7 @@ pub struct HeaderOperations {
 }
 
 /// A rule for TLS that is passed through.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TlsRoute {
     /// Conditions, any of which is enough.
@@ -413,7 +434,7 @@ pub struct TlsRoute {
 }
 
 /// Conditions on a TLS connection.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TlsMatch {
     /// Server names.
@@ -431,7 +452,7 @@ pub struct TlsMatch {
 }
 
 /// A rule for TCP.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TcpRoute {
     /// Conditions, any of which is enough.
@@ -441,7 +462,7 @@ pub struct TcpRoute {
 }
 
 /// Conditions on a TCP connection.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TcpMatch {
     /// Networks of the destination.
@@ -459,7 +480,7 @@ pub struct TcpMatch {
 }
 
 /// A destination of a connection, with its share.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct WeightedDestination {
     /// Where to.
