@@ -12,9 +12,11 @@ use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::events::Event;
+use crate::log::Log;
 use crate::node::{Node, PodRequest, StartError};
 use crate::object::{Key, Object};
 use crate::pilot::Finding;
+use crate::registry::{Deletion, Registry};
 use crate::state::{State, Work};
 use crate::store::Store;
 use crate::view::{self, GatewayRow, PodRow, ServiceRow};
@@ -33,6 +35,8 @@ struct Inner<N: Node> {
     finished: mpsc::UnboundedSender<Finished<N::Pod>>,
     /// Pods being started.
     starting: watch::Sender<usize>,
+    /// The store's, after the last change.
+    version: watch::Sender<u64>,
 }
 
 type Publish<P> = Box<dyn Fn(Arc<Snapshot<P>>) + Send + Sync>;
@@ -97,6 +101,7 @@ impl<N: Node> Cluster<N> {
             publish: Box::new(publish),
             finished,
             starting: watch::Sender::new(0),
+            version: watch::Sender::new(0),
             runtime,
         });
         inner.runtime.spawn(take_in(Arc::downgrade(&inner), results));
@@ -113,7 +118,7 @@ impl<N: Node> Cluster<N> {
 
     /// Deletes an object and what belongs to it; does not wait for its pods to stop.
     pub fn delete(&self, key: &Key) -> Result<(), Error> {
-        self.0.change(|state| state.delete(key))
+        self.0.change(|state| state.registry.delete(key, &Deletion::default()).map(drop))
     }
 
     /// Takes in the keys of an issuer as they were fetched: a set of keys in JSON, for one of the snapshot's
@@ -147,9 +152,27 @@ impl<N: Node> Cluster<N> {
         stopping.join_all().await;
     }
 
+    /// Writes through the registry, and starts what follows from it; does not wait for it.
+    pub fn write<R>(&self, write: impl FnOnce(&mut Registry) -> R) -> R {
+        self.0.change(|state| write(&mut state.registry))
+    }
+
+    /// The log of a pod's container as it runs, or of its run before; `None` if there was none.
+    pub fn log(&self, pod: &Key, previous: bool) -> Option<Arc<dyn Log>> {
+        let state = self.0.state.lock();
+        // A container is never started again yet: there is no run before.
+        let running = state.running(pod).filter(|_| !previous)?;
+        Some(self.0.node.log(running))
+    }
+
+    /// The version of the store, to wait for the next write.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.0.version.subscribe()
+    }
+
     /// Looks at the objects. Nothing changes meanwhile: be quick.
     pub fn read<R>(&self, look: impl FnOnce(&Store) -> R) -> R {
-        look(&self.0.state.lock().store)
+        look(self.0.state.lock().registry.store())
     }
 
     /// All pods, by namespace and name.
@@ -190,6 +213,8 @@ impl<N: Node> Inner<N> {
             !start.is_empty()
         });
         snapshot.into_iter().for_each(&self.publish);
+        let version = state.registry.store().version();
+        self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
         drop(state);
         for pod in stop {
             let node = Arc::clone(&self.node);

@@ -21,19 +21,22 @@
 #![forbid(unsafe_code)]
 
 mod address;
-mod admission;
 mod cluster;
+mod codec;
+mod control;
 mod controllers;
 mod error;
 mod events;
 #[cfg(test)]
 mod fixtures;
 mod kubelet;
+mod log;
 mod names;
 mod node;
 mod object;
 mod pilot;
 pub mod quantity;
+mod registry;
 pub mod resource;
 mod selector;
 mod state;
@@ -41,13 +44,17 @@ mod store;
 mod view;
 
 pub use cluster::{Applied, Cluster, Outcome};
-pub use error::Error;
+pub use codec::{DecodeError, Decoded, decode, encode};
+pub use control::ControlPlane;
+pub use error::{Cause, Error, qualified};
 pub use events::{Event, EventKind};
+pub use log::{Log, LogLine, LogPage};
 pub use node::{Limits, Node, PodRequest, StartError};
 pub use object::{
     AuthorizationPolicy, DestinationRule, Gateway, Istio, Key, Kind, Object, PeerAuthentication, RequestAuthentication,
     ServiceEntry, Sidecar, Stored, VirtualService,
 };
 pub use pilot::Finding;
+pub use registry::{Deleted, Deletion, Part, Propagation, Registry};
 pub use store::{Change, ChangeKind, Expired, Store};
 pub use view::{GatewayRow, PodRow, RouteRow, ServiceRow};

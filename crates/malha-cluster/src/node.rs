@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use crate::log::Log;
 use crate::selector::Labels;
 
 /// Runs pods. The cluster decides which; a node only starts and stops what it is told.
@@ -16,6 +18,9 @@ pub trait Node: Send + Sync + 'static {
     /// Stops a pod. It is no endpoint any more in the last published snapshot; requests that began with an older one
     /// may still be under way, and what becomes of them is the node's decision.
     fn stop(&self, pod: Self::Pod) -> impl Future<Output = ()> + Send;
+
+    /// What the pod's container prints. It outlives the pod, for whoever reads it.
+    fn log(&self, pod: &Self::Pod) -> Arc<dyn Log>;
 }
 
 /// All that a node needs to know to start a pod.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use malha_manifest::{LoadedObject, istio};
 use serde_json::Value as Json;
+
+use crate::codec;
 
 /// An object of Istio: malha-manifest's typed `spec` with the metadata that every object has.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,6 +189,35 @@ impl Object {
         }
     }
 
+    /// The whole object as JSON, in the version that it was written in.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::Namespace(object) => codec::plain(object.as_ref()),
+            Self::CustomResourceDefinition(object) => codec::plain(object.as_ref()),
+            Self::Node(object) => codec::plain(object.as_ref()),
+            Self::RuntimeClass(object) => codec::plain(object.as_ref()),
+            Self::ServiceAccount(object) => codec::plain(object.as_ref()),
+            Self::ConfigMap(object) => codec::plain(object.as_ref()),
+            Self::Secret(object) => codec::plain(object.as_ref()),
+            Self::Service(object) => codec::plain(object.as_ref()),
+            Self::Endpoints(object) => codec::plain(object.as_ref()),
+            Self::EndpointSlice(object) => codec::plain(object.as_ref()),
+            Self::Deployment(object) => codec::plain(object.as_ref()),
+            Self::ReplicaSet(object) => codec::plain(object.as_ref()),
+            Self::Pod(object) => codec::plain(object.as_ref()),
+            Self::HorizontalPodAutoscaler(object) => codec::plain(object.as_ref()),
+            Self::Event(object) => codec::plain(object.as_ref()),
+            Self::Gateway(object) => codec::istio(self.kind(), object),
+            Self::VirtualService(object) => codec::istio(self.kind(), object),
+            Self::DestinationRule(object) => codec::istio(self.kind(), object),
+            Self::ServiceEntry(object) => codec::istio(self.kind(), object),
+            Self::Sidecar(object) => codec::istio(self.kind(), object),
+            Self::PeerAuthentication(object) => codec::istio(self.kind(), object),
+            Self::RequestAuthentication(object) => codec::istio(self.kind(), object),
+            Self::AuthorizationPolicy(object) => codec::istio(self.kind(), object),
+        }
+    }
+
     /// Whether what the user asks for is the same (`metadata.generation` counts its changes). Kinds without a `spec`
     /// have no generation.
     pub(crate) fn same_spec(&self, other: &Self) -> bool {
@@ -225,6 +254,39 @@ impl Object {
                 | Self::RequestAuthentication(_)
                 | Self::AuthorizationPolicy(_)
         )
+    }
+
+    /// Takes over the status of another object of the kind. Kinds without one have nothing to take over.
+    pub(crate) fn keep_status(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Namespace(a), Self::Namespace(b)) => Arc::make_mut(a).status.clone_from(&b.status),
+            (Self::Node(a), Self::Node(b)) => Arc::make_mut(a).status.clone_from(&b.status),
+            (Self::Service(a), Self::Service(b)) => Arc::make_mut(a).status.clone_from(&b.status),
+            (Self::Pod(a), Self::Pod(b)) => Arc::make_mut(a).status.clone_from(&b.status),
+            (Self::Deployment(a), Self::Deployment(b)) => Arc::make_mut(a).status.clone_from(&b.status),
+            (Self::ReplicaSet(a), Self::ReplicaSet(b)) => Arc::make_mut(a).status.clone_from(&b.status),
+            (Self::HorizontalPodAutoscaler(a), Self::HorizontalPodAutoscaler(b)) => {
+                Arc::make_mut(a).status.clone_from(&b.status);
+            }
+            (Self::CustomResourceDefinition(a), Self::CustomResourceDefinition(b)) => {
+                Arc::make_mut(a).status.clone_from(&b.status);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets the status: a new object has none yet.
+    pub(crate) fn clear_status(&mut self) {
+        match self {
+            Self::Namespace(object) => Arc::make_mut(object).status = None,
+            Self::Node(object) => Arc::make_mut(object).status = None,
+            Self::Service(object) => Arc::make_mut(object).status = None,
+            Self::Pod(object) => Arc::make_mut(object).status = None,
+            Self::Deployment(object) => Arc::make_mut(object).status = None,
+            Self::ReplicaSet(object) => Arc::make_mut(object).status = None,
+            Self::HorizontalPodAutoscaler(object) => Arc::make_mut(object).status = None,
+            _ => {}
+        }
     }
 
     /// The uid that the store gave; empty before.

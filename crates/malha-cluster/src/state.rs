@@ -7,14 +7,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use malha_routing::{Endpoint, KeySource, Snapshot, Upstream};
 use malha_world::World;
 
 use crate::address::Pool;
-use crate::admission::{self, BUILT_IN};
 use crate::cluster::{Applied, Outcome};
 use crate::controllers::{Action, Task, affected};
 use crate::error::Error;
@@ -23,21 +22,21 @@ use crate::kubelet;
 use crate::node::{PodRequest, StartError};
 use crate::object::{Key, Kind, Object, ServiceEntry, Stored};
 use crate::pilot::{self, Finding};
-use crate::store::{Change, ChangeKind, Store};
+use crate::registry::{BUILT_IN, Deletion, Part, Registry};
+use crate::store::{Change, ChangeKind};
 
 /// Namespaces of every cluster, and Istio's own; they cannot be deleted.
-const NAMESPACES: [&str; 5] = ["default", pilot::SYSTEM, "kube-node-lease", "kube-public", "kube-system"];
+pub(crate) const NAMESPACES: [&str; 5] = ["default", pilot::SYSTEM, "kube-node-lease", "kube-public", "kube-system"];
 
 /// Everything there is to know. `P` answers for a pod on the data plane.
 #[derive(Debug)]
 pub(crate) struct State<P> {
-    pub(crate) store: Store,
+    pub(crate) registry: Registry,
     pub(crate) events: Events,
     pub(crate) findings: Vec<Finding>,
     /// The kubelet's pods, by uid.
     pods: HashMap<String, Slot<P>>,
     pod_ips: Pool,
-    service_ips: Pool,
     tasks: BTreeSet<Task>,
     mesh_version: u64,
     mesh_changed: bool,
@@ -84,12 +83,11 @@ impl<P: Clone> State<P> {
     /// A cluster as it is before anyone applies anything: its namespaces, and the runtime class of Spin.
     pub(crate) fn new(world: &World) -> Self {
         let mut state = Self {
-            store: Store::new(world),
+            registry: Registry::new(world),
             events: Events::default(),
             findings: Vec::new(),
             pods: HashMap::new(),
             pod_ips: Pool::pods(),
-            service_ips: Pool::services(),
             tasks: BTreeSet::new(),
             mesh_version: 0,
             mesh_changed: false,
@@ -108,40 +106,33 @@ impl<P: Clone> State<P> {
             ..RuntimeClass::default()
         };
         for object in namespaces.into_iter().chain([class.into_object()]) {
-            state.act(&Key::new(Kind::Namespace, "", ""), Action::Create(object));
+            // Of an empty store nobody can ask too much.
+            let _ = state.registry.create(object, false);
         }
         state
     }
 
-    /// Creates an object or replaces the one of its key.
-    pub(crate) fn apply(&mut self, object: Object) -> Result<Applied, Error> {
+    /// Creates an object or replaces the one of its key, as `kubectl apply` would: what the manifest does not say is not
+    /// its business.
+    pub(crate) fn apply(&mut self, mut object: Object) -> Result<Applied, Error> {
         let key = object.key();
-        if key.name.is_empty() {
-            return Err(Error::invalid(&key, "metadata.name", "Required value: name is required"));
-        }
-        let namespace = Key::new(Kind::Namespace, "", key.namespace.as_str());
-        if key.kind.namespaced() && self.store.find(&namespace).is_none() {
-            return Err(Error::NamespaceNotFound { key });
-        }
-        let existing = self.store.find(&key).cloned();
-        let object = admission::admit(object, existing.as_ref(), &mut self.service_ips)?;
-        let outcome = if existing.is_none() {
-            self.store.create(object)?;
-            Outcome::Created
-        } else if self.store.update(object)? {
-            Outcome::Configured
-        } else {
-            Outcome::Unchanged
+        let Some(existing) = self.registry.store.find(&key) else {
+            self.registry.create(object, false)?;
+            return Ok(Applied { key, outcome: Outcome::Created });
         };
-        Ok(Applied { key, outcome })
-    }
-
-    /// Deletes an object; what belongs to it follows.
-    pub(crate) fn delete(&mut self, key: &Key) -> Result<(), Error> {
-        if key.kind == Kind::Namespace && NAMESPACES.contains(&key.name.as_str()) {
-            return Err(Error::Forbidden { key: key.clone(), message: "this namespace may not be deleted" });
+        let meta = object.metadata_mut();
+        (meta.resource_version, meta.uid) = (None, None);
+        meta.owner_references.clone_from(&existing.metadata().owner_references);
+        if let (Object::Deployment(deployment), Object::Deployment(existing)) = (&mut object, existing) {
+            // An autoscaler's number stays.
+            let replicas = existing.spec.as_ref().and_then(|spec| spec.replicas);
+            let spec = Arc::make_mut(deployment).spec.get_or_insert_default();
+            spec.replicas = spec.replicas.or(replicas);
         }
-        self.store.delete(key).map(drop)
+        let before = self.registry.store.version();
+        self.registry.update(object, Part::Whole, false)?;
+        let changed = self.registry.store.version() != before;
+        Ok(Applied { key, outcome: if changed { Outcome::Configured } else { Outcome::Unchanged } })
     }
 
     /// What became of a pod that was to start.
@@ -151,9 +142,9 @@ impl<P: Clone> State<P> {
             self.work.stop.extend(result);
             return;
         };
-        let now = self.store.now();
+        let now = self.registry.store.now();
         let key = slot.key.clone();
-        let Some(pod) = self.store.get::<Pod>(&key.namespace, &key.name) else { return };
+        let Some(pod) = self.registry.store.get::<Pod>(&key.namespace, &key.name) else { return };
         let (pod, kind, reason, message) = match (result, slot.ip) {
             (Ok(running), Some(ip)) => {
                 slot.life = Life::Running(running);
@@ -178,6 +169,15 @@ impl<P: Clone> State<P> {
         self.act(&key, Action::Update(pod.into_object()));
     }
 
+    /// What runs for a pod.
+    pub(crate) fn running(&self, pod: &Key) -> Option<&P> {
+        let uid = self.registry.store.find(pod)?.uid();
+        match &self.pods.get(uid)?.life {
+            Life::Running(running) => Some(running),
+            _ => None,
+        }
+    }
+
     /// Takes in the keys of an issuer; the next snapshot has them.
     pub(crate) fn learn_keys(&mut self, source: &KeySource, text: &str) -> Result<(), String> {
         self.mesh_changed |= self.pilot.keys.learn(source, text)?;
@@ -187,7 +187,7 @@ impl<P: Clone> State<P> {
     /// Everything that follows from what was written.
     pub(crate) fn settle(&mut self) -> Work<P> {
         loop {
-            while let Some(change) = self.store.next_unseen() {
+            while let Some(change) = self.registry.store.next_unseen() {
                 self.note(&change);
             }
             match self.tasks.pop_first() {
@@ -195,10 +195,12 @@ impl<P: Clone> State<P> {
                 Some(Task::Pod(key)) => self.kubelet(&key),
                 Some(task) => {
                     let about = match &task {
-                        Task::Deployment(key) | Task::ReplicaSet(key) | Task::Service(key) => key.clone(),
+                        Task::Deployment(key) | Task::ReplicaSet(key) | Task::Service(key) | Task::Terminating(key) => {
+                            key.clone()
+                        }
                         Task::Garbage { .. } | Task::Pod(_) => Key::new(Kind::Namespace, "", ""),
                     };
-                    for action in task.actions(&self.store) {
+                    for action in task.actions(&self.registry.store) {
                         self.act(&about, action);
                     }
                 }
@@ -208,7 +210,8 @@ impl<P: Clone> State<P> {
             self.mesh_version += 1;
             let pods = &mut self.pods;
             let mut endpoint = |uid: &str, port| pods.get_mut(uid).and_then(|slot| slot.endpoint(port));
-            let (snapshot, findings) = pilot::build(&self.store, self.mesh_version, &mut self.pilot, &mut endpoint);
+            let (snapshot, findings) =
+                pilot::build(&self.registry.store, self.mesh_version, &mut self.pilot, &mut endpoint);
             self.findings = findings;
             self.work.snapshot = Some(Arc::new(snapshot));
         }
@@ -226,19 +229,11 @@ impl<P: Clone> State<P> {
 
     /// What a change means for the queue, the kubelet, the mesh and the pools of addresses.
     fn note(&mut self, change: &Change) {
-        affected(&self.store, change, &mut self.tasks);
+        affected(&self.registry.store, change, &mut self.tasks);
         match &change.object {
-            Object::Service(after) => {
-                let ip = |service: &Service| service.spec.as_ref()?.cluster_ip.as_ref()?.parse::<Ipv4Addr>().ok();
-                let before = match &change.before {
-                    Some(Object::Service(before)) => ip(before),
-                    _ => None,
-                };
-                if let Some(before) = before
-                    && (change.kind == ChangeKind::Deleted || ip(after) != Some(before))
-                {
-                    self.service_ips.free(before);
-                }
+            Object::Service(_) => {
+                let after = (change.kind != ChangeKind::Deleted).then_some(&change.object);
+                change.before.iter().for_each(|before| self.registry.release(before, after));
                 self.mesh_changed = true;
             }
             Object::EndpointSlice(_)
@@ -276,7 +271,7 @@ impl<P: Clone> State<P> {
 
     /// Whether pods belong to services that have no `EndpointSlice`s.
     fn selects_pods(&self) -> bool {
-        self.store.list::<ServiceEntry>().any(|entry| entry.spec.workload_selector.is_some())
+        self.registry.store.list::<ServiceEntry>().any(|entry| entry.spec.workload_selector.is_some())
     }
 
     /// Looks again at the pods that wait for other objects.
@@ -288,19 +283,24 @@ impl<P: Clone> State<P> {
 
     /// Starts a pod that is new or was refused before.
     fn kubelet(&mut self, key: &Key) {
-        let Some(pod) = self.store.get::<Pod>(&key.namespace, &key.name).cloned() else { return };
+        let Some(pod) = self.registry.store.get::<Pod>(&key.namespace, &key.name).cloned() else { return };
+        if pod.metadata.deletion_timestamp.is_some() {
+            // Gone already is as good.
+            let _ = self.registry.store.delete(key);
+            return;
+        }
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let known = self.pods.get(&uid);
         if self.closed || known.is_some_and(|slot| !matches!(slot.life, Life::Refused)) {
             return;
         }
         let mut ip = known.and_then(|slot| slot.ip);
-        let request = kubelet::supported(&self.store, &pod).and_then(|()| {
+        let request = kubelet::supported(&self.registry.store, &pod).and_then(|()| {
             ip = ip.or_else(|| self.pod_ips.take());
             let full = || StartError::new("FailedCreatePodSandBox", "no address left in 10.244.0.0/16");
-            kubelet::request(&self.store, &pod, ip.ok_or_else(full)?)
+            kubelet::request(&self.registry.store, &pod, ip.ok_or_else(full)?)
         });
-        let now = self.store.now();
+        let now = self.registry.store.now();
         let status = kubelet::status::waiting(&pod, ip, request.as_ref().err(), &now);
         let life = match request {
             Ok(request) => {
@@ -319,11 +319,11 @@ impl<P: Clone> State<P> {
     /// Carries out what was asked for on behalf of `about`. A refusal is an event, as in Kubernetes: the controller is
     /// asked again when something changes.
     fn act(&mut self, about: &Key, action: Action) {
-        let now = self.store.now();
+        let now = self.registry.store.now();
         match action {
             Action::Create(object) => {
                 let kind = object.kind();
-                match self.store.create(object) {
+                match self.registry.store.create(object) {
                     Ok(key) if kind == Kind::Pod => {
                         let message = format!("Created pod: {}", key.name);
                         self.events.add(EventKind::Normal, "SuccessfulCreate", message, about.clone(), now);
@@ -336,13 +336,22 @@ impl<P: Clone> State<P> {
                 }
             }
             Action::Update(object) => {
-                if let Err(error) = self.store.update(object) {
+                if let Err(error) = self.registry.store.update(object) {
                     self.events.add(EventKind::Warning, "FailedUpdate", error.to_string(), about.clone(), now);
                 }
             }
+            Action::Event(kind, reason, message) => self.events.add(kind, reason, message, about.clone(), now),
+            Action::Later(_) => {}
+            Action::Remove(key) => {
+                // Gone already is as good.
+                let _ = self.registry.store.delete(&key);
+            }
             Action::Delete(key) => {
                 // Gone already is as good.
-                if self.store.delete(&key).is_ok() && key.kind == Kind::Pod && about.kind == Kind::ReplicaSet {
+                if self.registry.delete(&key, &Deletion::default()).is_ok()
+                    && key.kind == Kind::Pod
+                    && about.kind == Kind::ReplicaSet
+                {
                     let message = format!("Deleted pod: {}", key.name);
                     self.events.add(EventKind::Normal, "SuccessfulDelete", message, about.clone(), now);
                 }

@@ -18,8 +18,8 @@ use crate::object::{Key, Kind, Object, Stored};
 
 /// How many changes are remembered for those who watch; one who asks for older ones has to list again (410 Gone).
 ///
-/// A pod is some kilobytes: this many changes of pods stay below 10 MB.
-const HISTORY: usize = 1_024;
+/// A pod is some kilobytes, and only what changed is held once more: this many changes of pods stay below some 50 MB.
+const HISTORY: usize = 8_192;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,17 @@ impl Store {
             .filter_map(|(_, object)| T::of(object))
     }
 
+    /// All objects of a kind, by namespace and name; of one namespace, if one is given.
+    pub fn of_kind<'a>(&'a self, kind: Kind, namespace: Option<&'a str>) -> impl Iterator<Item = &'a Object> {
+        let from = Key { kind, namespace: namespace.unwrap_or_default().to_owned(), name: String::new() };
+        self.objects
+            .range(from..)
+            .take_while(move |(key, _)| {
+                key.kind == kind && namespace.is_none_or(|namespace| key.namespace == namespace)
+            })
+            .map(|(_, object)| object)
+    }
+
     /// All keys in a namespace.
     pub(crate) fn keys_in(&self, namespace: &str) -> Vec<Key> {
         self.objects.keys().filter(|key| key.namespace == namespace).cloned().collect()
@@ -140,14 +151,23 @@ impl Store {
     }
 
     /// Writes a new object. A name is made from `generateName` where there is none.
-    pub fn create(&mut self, mut object: Object) -> Result<Key, Error> {
+    pub(crate) fn create(&mut self, object: Object) -> Result<Key, Error> {
+        let object = self.would_create(object)?;
+        let key = object.key();
+        self.version += 1;
+        self.record(ChangeKind::Added, &key, object, None);
+        Ok(key)
+    }
+
+    /// The object as [`create`](Self::create) would write it.
+    pub(crate) fn would_create(&mut self, mut object: Object) -> Result<Object, Error> {
         let mut key = object.key();
         if key.kind.namespaced() && !self.objects.contains_key(&Key::new(Kind::Namespace, "", key.namespace.as_str())) {
             return Err(Error::NamespaceNotFound { key });
         }
         if key.name.is_empty() {
             let Some(base) = object.metadata().generate_name.clone() else {
-                return Err(Error::invalid(&key, "metadata.name", "Required value: name or generateName is required"));
+                return Err(Error::required(&key, "metadata.name", "name or generateName is required"));
             };
             // The API server answers 409 for a name that it drew twice; drawing again is what its clients do then.
             while key.name.is_empty() || self.objects.contains_key(&key) {
@@ -156,11 +176,10 @@ impl Store {
         } else if self.objects.contains_key(&key) {
             return Err(Error::AlreadyExists { key });
         }
-        self.version += 1;
         let now = self.now();
         let generation = object.has_generation().then_some(1);
         let uid = names::uid(&mut self.chance);
-        let version = self.version.to_string();
+        let version = (self.version + 1).to_string();
         let meta = object.metadata_mut();
         meta.name = Some(key.name.clone());
         meta.namespace = key.kind.namespaced().then(|| key.namespace.clone());
@@ -168,41 +187,53 @@ impl Store {
         meta.creation_timestamp = Some(now);
         meta.generation = generation;
         meta.resource_version = Some(version);
-        self.record(ChangeKind::Added, &key, object, None);
-        Ok(key)
+        Ok(object)
     }
 
     /// Replaces an object; what only the API server sets is kept from the stored one. A replacement that changes
     /// nothing is no write: `false`.
     ///
     /// If `metadata.resourceVersion` is given, it must be the stored one.
-    pub fn update(&mut self, mut object: Object) -> Result<bool, Error> {
+    pub(crate) fn update(&mut self, object: Object) -> Result<bool, Error> {
         let key = object.key();
-        let Some(old) = self.objects.get(&key).cloned() else {
+        let object = self.would_update(object)?;
+        let old = self.objects.get(&key).cloned();
+        if old.as_ref() == Some(&object) {
+            return Ok(false);
+        }
+        self.version += 1;
+        self.record(ChangeKind::Modified, &key, object, old);
+        Ok(true)
+    }
+
+    /// The object as [`update`](Self::update) would write it; the stored one if that changes nothing.
+    pub(crate) fn would_update(&self, mut object: Object) -> Result<Object, Error> {
+        let key = object.key();
+        let Some(old) = self.objects.get(&key) else {
             return Err(Error::NotFound { key });
         };
         let old_meta = old.metadata();
-        let same_spec = object.same_spec(&old);
+        let same_spec = object.same_spec(old);
         let meta = object.metadata_mut();
         if meta.resource_version.is_some() && meta.resource_version != old_meta.resource_version {
             return Err(Error::Conflict { key });
         }
+        let deleting = meta.deletion_timestamp != old_meta.deletion_timestamp;
         meta.uid.clone_from(&old_meta.uid);
         meta.namespace.clone_from(&old_meta.namespace);
         meta.creation_timestamp.clone_from(&old_meta.creation_timestamp);
         meta.resource_version.clone_from(&old_meta.resource_version);
-        meta.generation = old_meta.generation.map(|generation| if same_spec { generation } else { generation + 1 });
-        if object == old {
-            return Ok(false);
+        // A deletion that begins is a change of what is wanted (`BeforeDelete`).
+        let generation = |generation| if same_spec && !deleting { generation } else { generation + 1 };
+        meta.generation = old_meta.generation.map(generation);
+        if object != *old {
+            object.metadata_mut().resource_version = Some((self.version + 1).to_string());
         }
-        self.version += 1;
-        object.metadata_mut().resource_version = Some(self.version.to_string());
-        self.record(ChangeKind::Modified, &key, object, Some(old));
-        Ok(true)
+        Ok(object)
     }
 
     /// Takes an object away, and returns it.
-    pub fn delete(&mut self, key: &Key) -> Result<Object, Error> {
+    pub(crate) fn delete(&mut self, key: &Key) -> Result<Object, Error> {
         let Some(old) = self.objects.get(key).cloned() else {
             return Err(Error::NotFound { key: key.clone() });
         };
@@ -246,7 +277,10 @@ impl Store {
         if version < forgotten {
             return Err(Expired { asked: version, oldest: forgotten });
         }
-        Ok(self.history.iter().skip_while(move |change| change.version <= version))
+        // Versions have no gaps: the place of a change follows from its version.
+        let first = self.history.front().map_or(1, |first| first.version);
+        let seen = usize::try_from((version + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        Ok(self.history.iter().skip(seen))
     }
 
     /// The next change that the controllers have not seen.
@@ -315,7 +349,7 @@ mod tests {
         let mut object = config("a", "1");
         object.metadata.namespace = Some("nowhere".into());
         let error = store().create(object.into_object()).unwrap_err();
-        assert_eq!(error.to_string(), "ConfigMap nowhere/a: namespaces \"nowhere\" not found");
+        assert_eq!(error.to_string(), "namespaces \"nowhere\" not found");
     }
 
     #[tokio::test]

@@ -6,16 +6,13 @@ use std::time::SystemTime;
 
 use malha_world::Clock;
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
 /// Bytes that a pod's ring takes.
 const CAPACITY: usize = 256 << 10;
 
 /// A longer line is cut here and goes on in the next, as containerd does at 16 KiB.
 const LINE: usize = 16 << 10;
-
-/// Lines that a follower may lag behind before it misses some.
-const FOLLOWED: usize = 1024;
 
 /// Where a line was printed. Both arrive in the same log, as with the containerd shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,19 +34,35 @@ pub struct LogLine {
     pub text: Arc<str>,
 }
 
-/// The log of a pod.
+/// The log of a pod. Its lines have places 0, 1, 2, …
 #[derive(Debug)]
 pub struct Logs {
     clock: Clock,
     ring: Mutex<Ring>,
-    /// Made for the first follower: its buffer is larger than what most pods log.
-    followers: OnceLock<broadcast::Sender<LogLine>>,
+    /// The place of the next line, for those who wait for it. Made for the first of them: most logs nobody follows.
+    followers: OnceLock<watch::Sender<u64>>,
+}
+
+/// The lines of a log from a place on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// Those that are kept, oldest first.
+    pub lines: Vec<LogLine>,
+    /// Where to read on.
+    pub next: u64,
+    /// Lines between the place asked for and the oldest that is kept.
+    pub missed: u64,
+    /// No line comes any more.
+    pub ended: bool,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
     lines: VecDeque<LogLine>,
     bytes: usize,
+    /// The place of the oldest line that is kept.
+    first: u64,
+    ended: bool,
 }
 
 impl Logs {
@@ -62,9 +75,32 @@ impl Logs {
         self.ring.lock().lines.iter().cloned().collect()
     }
 
-    /// The lines from now on.
-    pub fn follow(&self) -> broadcast::Receiver<LogLine> {
-        self.followers.get_or_init(|| broadcast::Sender::new(FOLLOWED)).subscribe()
+    /// The lines from place `from` on.
+    pub fn read(&self, from: u64) -> LogPage {
+        let ring = self.ring.lock();
+        let skipped = usize::try_from(from.saturating_sub(ring.first)).unwrap_or(usize::MAX);
+        LogPage {
+            lines: ring.lines.iter().skip(skipped).cloned().collect(),
+            next: ring.next(),
+            missed: ring.first.saturating_sub(from),
+            ended: ring.ended,
+        }
+    }
+
+    /// Changes with every line, and at the end.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.followers.get_or_init(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// The place of the next line.
+    pub fn next(&self) -> u64 {
+        self.ring.lock().next()
+    }
+
+    /// No line comes any more: the pod is stopped.
+    pub(crate) fn end(&self) {
+        self.ring.lock().ended = true;
+        self.tell();
     }
 
     pub(crate) fn push(&self, stream: LogStream, text: &[u8]) {
@@ -72,16 +108,26 @@ impl Logs {
         {
             let mut ring = self.ring.lock();
             ring.bytes += weight(&line);
-            ring.lines.push_back(line.clone());
+            ring.lines.push_back(line);
             while ring.bytes > CAPACITY {
                 let Some(oldest) = ring.lines.pop_front() else { break };
                 ring.bytes -= weight(&oldest);
+                ring.first += 1;
             }
         }
+        self.tell();
+    }
+
+    fn tell(&self) {
         if let Some(followers) = self.followers.get() {
-            // Nobody listening any more is no error.
-            let _ = followers.send(line);
+            followers.send_modify(|changes| *changes += 1);
         }
+    }
+}
+
+impl Ring {
+    fn next(&self) -> u64 {
+        self.first + u64::try_from(self.lines.len()).unwrap_or(u64::MAX)
     }
 }
 
@@ -169,6 +215,25 @@ mod tests {
         let texts = texts(&logs);
         assert!((CAPACITY / LINE - 2..CAPACITY / LINE).contains(&texts.len()), "{}", texts.len());
         assert!(texts.last().unwrap().ends_with("99"));
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_it_was_and_learns_what_it_missed() {
+        let logs = Logs::new(Clock::anchored(0));
+        let mut changes = logs.changes();
+        logs.push(LogStream::Stdout, b"one");
+        assert!(changes.has_changed().unwrap());
+        let page = logs.read(0);
+        assert_eq!((page.lines.len(), page.next, page.missed, page.ended), (1, 1, 0, false));
+        for _ in 0..CAPACITY / LINE + 2 {
+            logs.push(LogStream::Stdout, &vec![b'a'; LINE]);
+        }
+        logs.end();
+        let page = logs.read(page.next);
+        assert!(page.missed > 0 && page.ended);
+        assert_eq!(page.missed + u64::try_from(page.lines.len()).unwrap(), page.next - 1);
+        changes.mark_unchanged();
+        assert_eq!(logs.read(page.next).lines, []);
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Pod {
         &self.shared.logs
     }
 
+    /// Nothing is logged any more: those who follow the log come to its end.
+    pub fn end_logs(&self) {
+        self.shared.logs.end();
+    }
+
     /// Time that its guests spent on a processor, all requests together.
     pub fn cpu_time(&self) -> Duration {
         self.shared.cpu.used()

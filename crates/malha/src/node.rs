@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use malha_cluster::{Node, PodRequest, StartError};
+use malha_cluster::{Log, LogLine, LogPage, Node, PodRequest, StartError};
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{App, Engine, ImageError, Images, Pod, PodOptions};
+use malha_runtime::{App, Engine, ImageError, Images, Logs, Pod, PodOptions};
 use malha_world::World;
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::spawn_blocking;
 
 /// Runs pods in this process.
@@ -72,8 +72,28 @@ impl Node for LocalNode {
         Ok(pod)
     }
 
+    fn log(&self, pod: &Pod) -> Arc<dyn Log> {
+        Arc::new(PodLog(Arc::clone(pod.logs())))
+    }
+
     /// Nothing runs for a pod but its requests; those under way end by themselves.
     async fn stop(&self, pod: Pod) {
         self.running.lock().retain(|other| other.name() != pod.name());
+        pod.end_logs();
+    }
+}
+
+/// A pod's log, for those who know no runtime.
+struct PodLog(Arc<Logs>);
+
+impl Log for PodLog {
+    fn read(&self, from: u64) -> LogPage {
+        let page = self.0.read(from);
+        let lines = page.lines.into_iter().map(|line| LogLine { time: line.time, text: line.text });
+        LogPage { lines: lines.collect(), next: page.next, ended: page.ended }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes()
     }
 }

@@ -1,18 +1,15 @@
-//! Garbage collection: what belongs to an object that is gone goes too (Kubernetes, "Garbage collection", background
-//! propagation), and a namespace takes everything in it along.
-//!
-//! Absent: foreground and orphan propagation, finalizers.
+//! Garbage collection: what belongs to an object that is gone goes too (Kubernetes, "Garbage Collection", background
+//! propagation).
 
-use crate::object::{Key, Kind, Object};
+use crate::object::{Kind, Object};
 use crate::store::Store;
 
-use super::Action;
+use super::{Action, Key};
 
 /// Deletes what names the gone `owner` and no other owner that is still there.
-pub(super) fn sync(store: &Store, owner: &str, namespace: Option<&str>) -> Vec<Action> {
+pub(super) fn sync(store: &Store, owner: &str) -> Vec<Action> {
     let dependents = store.dependents(owner).filter(|key| store.find(key).is_some_and(|object| orphan(store, object)));
-    let inside = namespace.map(|namespace| store.keys_in(namespace)).unwrap_or_default();
-    dependents.cloned().chain(inside).map(Action::Delete).collect()
+    dependents.cloned().map(Action::Delete).collect()
 }
 
 fn orphan(store: &Store, object: &Object) -> bool {

@@ -10,12 +10,16 @@ pub(crate) mod deployment;
 pub(crate) mod garbage;
 pub(crate) mod replica_set;
 pub(crate) mod service;
+pub(crate) mod terminating;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 
+use crate::events::EventKind;
 use crate::object::{Key, Kind, Object, Stored};
 use crate::selector;
 use crate::store::{Change, ChangeKind, Store};
@@ -27,22 +31,31 @@ pub(crate) enum Action {
     Create(Object),
     /// The object of the same key becomes this one.
     Update(Object),
-    /// The object goes.
+    /// The object is deleted, in its stages.
     Delete(Key),
+    /// The object has nothing left to wait for.
+    Remove(Key),
+    /// What happened to the object that was looked at: reason and message.
+    Event(EventKind, &'static str, String),
+    /// Look at it again after this time, whether or not something changes.
+    Later(Duration),
 }
 
 /// Something to look at. The order is that in which it is looked at, so that little is looked at twice: all pods before
-/// their owners, which count them, and owners before Services, which list them.
+/// their owners, which count them, and owners before Services, which list them. Replica sets come before Deployments:
+/// these decide by what those have counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Task {
     /// What an object that is gone has left behind.
-    Garbage { owner: String, namespace: Option<String> },
+    Garbage { owner: String },
+    /// What an object that is being deleted still waits for.
+    Terminating(Key),
     /// The kubelet's part.
     Pod(Key),
-    /// A Deployment's replica sets.
-    Deployment(Key),
     /// A replica set's pods.
     ReplicaSet(Key),
+    /// A Deployment's replica sets.
+    Deployment(Key),
     /// A Service's endpoints.
     Service(Key),
 }
@@ -51,7 +64,8 @@ impl Task {
     /// What is to be done about it. The kubelet's part is not decided here: it has state.
     pub(crate) fn actions(&self, store: &Store) -> Vec<Action> {
         match self {
-            Self::Garbage { owner, namespace } => garbage::sync(store, owner, namespace.as_deref()),
+            Self::Garbage { owner } => garbage::sync(store, owner),
+            Self::Terminating(key) => terminating::sync(store, key),
             Self::Deployment(key) => deployment::sync(store, key),
             Self::ReplicaSet(key) => replica_set::sync(store, key),
             Self::Service(key) => service::sync(store, key),
@@ -65,22 +79,35 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
     let object = &change.object;
     let key = object.key();
     if change.kind == ChangeKind::Deleted {
-        let namespace = (key.kind == Kind::Namespace).then(|| key.name.clone());
-        tasks.insert(Task::Garbage { owner: object.uid().to_owned(), namespace });
+        tasks.insert(Task::Garbage { owner: object.uid().to_owned() });
+        terminating::waiting_for(store, object, tasks);
+    } else if object.metadata().deletion_timestamp.is_some() {
+        tasks.insert(Task::Terminating(key.clone()));
     }
-    if let Some(owner) = object.controller() {
-        let owner_key = |kind| Key::new(kind, key.namespace.as_str(), owner.name.as_str());
-        match owner.kind.as_str() {
-            "Deployment" => drop(tasks.insert(Task::Deployment(owner_key(Kind::Deployment)))),
-            "ReplicaSet" => drop(tasks.insert(Task::ReplicaSet(owner_key(Kind::ReplicaSet)))),
-            "Service" => drop(tasks.insert(Task::Service(owner_key(Kind::Service)))),
-            _ => {}
+    let before = change.before.as_ref().filter(|before| before.controller() != object.controller());
+    for object in [Some(object), before].into_iter().flatten() {
+        if let Some(owner) = object.controller() {
+            let owner_key = |kind| Key::new(kind, key.namespace.as_str(), owner.name.as_str());
+            match owner.kind.as_str() {
+                "Deployment" => drop(tasks.insert(Task::Deployment(owner_key(Kind::Deployment)))),
+                "ReplicaSet" => drop(tasks.insert(Task::ReplicaSet(owner_key(Kind::ReplicaSet)))),
+                "Service" => drop(tasks.insert(Task::Service(owner_key(Kind::Service)))),
+                _ => {}
+            }
         }
     }
     match object {
         Object::Deployment(_) => drop(tasks.insert(Task::Deployment(key))),
-        Object::ReplicaSet(_) => drop(tasks.insert(Task::ReplicaSet(key))),
+        Object::ReplicaSet(set) => {
+            if object.controller().is_none() && change.kind != ChangeKind::Deleted {
+                let takers = store.list_in::<Deployment>(&key.namespace).filter(|taker| deployment::adopts(taker, set));
+                tasks.extend(takers.map(|taker| Task::Deployment(key_of(taker.as_ref()))));
+            }
+            tasks.insert(Task::ReplicaSet(key));
+        }
         Object::Service(_) => drop(tasks.insert(Task::Service(key))),
+        // What was made in a Service's name and is gone is made again.
+        Object::Endpoints(_) => drop(tasks.insert(Task::Service(Key::new(Kind::Service, key.namespace, key.name)))),
         Object::Pod(pod) => {
             services_of(store, pod, tasks);
             if let Some(Object::Pod(before)) = &change.before
@@ -88,10 +115,24 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
             {
                 services_of(store, before, tasks);
             }
+            if change.kind == ChangeKind::Deleted {
+                tasks.extend(recreating(store, pod));
+            } else if object.controller().is_none() {
+                let takers = store.list_in::<ReplicaSet>(&key.namespace).filter(|taker| replica_set::adopts(taker, pod));
+                tasks.extend(takers.map(|taker| Task::ReplicaSet(key_of(taker.as_ref()))));
+            }
             tasks.insert(Task::Pod(key));
         }
         _ => {}
     }
+}
+
+/// The Deployment that may wait for its last old pod to be gone.
+fn recreating(store: &Store, gone: &Pod) -> Option<Task> {
+    let namespace = gone.metadata.namespace.as_deref().unwrap_or_default();
+    let set = store.get::<ReplicaSet>(namespace, &owner(gone)?.name)?;
+    let deployment = owner(set.as_ref()).filter(|owner| owner.kind == "Deployment")?;
+    Some(Task::Deployment(Key::new(Kind::Deployment, namespace, deployment.name.as_str())))
 }
 
 fn services_of(store: &Store, pod: &Pod, tasks: &mut BTreeSet<Task>) {
@@ -126,8 +167,24 @@ pub(crate) fn uid<T: Stored>(object: &T) -> &str {
     object.metadata().uid.as_deref().unwrap_or_default()
 }
 
+/// The key of a stored object.
+pub(crate) fn key_of<T: Stored>(object: &T) -> Key {
+    Key::new(T::KIND, object.metadata().namespace.as_deref().unwrap_or_default(), name(object))
+}
+
+/// The owner whose controller manages an object.
+pub(crate) fn owner<T: Stored>(object: &T) -> Option<&OwnerReference> {
+    object.metadata().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+/// Since when a pod's condition `Ready` holds; `None` if it does not. Kubernetes' own pods always say when.
+pub(crate) fn ready_since(pod: &Pod) -> Option<Option<&Time>> {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    Some(ready.last_transition_time.as_ref())
+}
+
 /// Whether a pod's condition `Ready` holds.
 pub(crate) fn ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    ready_since(pod).is_some()
 }

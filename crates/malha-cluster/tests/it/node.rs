@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, Method};
-use malha_cluster::{Applied, Cluster, Error, Key, Kind, Node, PodRequest, StartError};
+use malha_cluster::{Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Node, PodRequest, StartError};
 use malha_manifest::parse_manifests;
 use malha_routing::{Answer, Cluster as Target, Destination, Forward, Head, Hosts, Labels, Route, Snapshot, Upstream};
 use malha_world::World;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// A pod that runs: what was asked for.
 pub(crate) type Pod = Arc<PodRequest>;
@@ -57,11 +58,29 @@ impl Node for FakeNode {
         Ok(pod)
     }
 
+    fn log(&self, pod: &Pod) -> Arc<dyn Log> {
+        Arc::new(FakeLog(Arc::clone(pod)))
+    }
+
     async fn stop(&self, pod: Pod) {
         let mut account = self.0.lock();
         if account.running.remove(&pod.uid).is_none() {
             account.faults.push(format!("{} was stopped and did not run", pod.name));
         }
+    }
+}
+
+/// A container that said its name and fell silent.
+struct FakeLog(Pod);
+
+impl Log for FakeLog {
+    fn read(&self, from: u64) -> LogPage {
+        let line = LogLine { time: SystemTime::UNIX_EPOCH, text: self.0.name.as_str().into() };
+        LogPage { lines: if from == 0 { vec![line] } else { Vec::new() }, next: 1, ended: true }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        watch::Sender::new(1).subscribe()
     }
 }
 

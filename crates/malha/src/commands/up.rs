@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -63,7 +64,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     let suggestions = gateway.map(|address| plan.suggestions(&format!("http://{address}"))).unwrap_or_default();
     let (mut running, results) = Running::start(plan, engine, project.images().clone(), world).await;
     for refused in results.iter().filter_map(|result| result.as_ref().err()) {
-        screen::findings(&format!("error: {refused}"));
+        screen::findings(&format!("error: {}: {refused}", refused.key()));
     }
     for finding in running.findings() {
         screen::findings(&format!("warning: {}: {}", finding.object, finding.message));
@@ -218,16 +219,20 @@ fn no_such_image(
 fn follow_logs(running: &Running) {
     running.mesh().log_access(|workload, line| screen::log(&format!("{workload} istio-proxy"), line));
     for (name, pod) in running.running() {
-        let mut lines = pod.logs().follow();
+        let logs = Arc::clone(pod.logs());
+        let mut changes = logs.changes();
         tokio::spawn(async move {
+            let mut next = logs.next();
             // A reader that is too slow misses lines; the pod never waits for it.
-            loop {
-                match lines.recv().await {
-                    Ok(line) => screen::log(&name, &line.text),
-                    Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
-                        screen::log(&name, &format!("({missed} lines missed)"));
-                    }
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => break,
+            while changes.changed().await.is_ok() {
+                let page = logs.read(next);
+                next = page.next;
+                if page.missed > 0 {
+                    screen::log(&name, &format!("({} lines missed)", page.missed));
+                }
+                page.lines.iter().for_each(|line| screen::log(&name, &line.text));
+                if page.ended {
+                    break;
                 }
             }
         });
