@@ -109,8 +109,29 @@ fn text(prepared: &Prepared<'_>) -> String {
             "data": {"mesh": format!("outboundTrafficPolicy:\n  mode: {mode}\n")},
         }));
     }
+    if prepared.case.vantage == Vantage::Sidecar {
+        objects.push(caller(prepared.case));
+    }
     let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
     documents.join("\n---\n")
+}
+
+/// Whoever asks is a pod of the cluster: the mesh's control side makes what its sidecar knows.
+fn caller(case: &Case) -> Value {
+    let mut labels = case.pod.labels.clone();
+    labels.insert("conformance".to_owned(), "client".to_owned());
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "client", "namespace": case.pod.namespace},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"runtimeClassName": "wasmtime-spin-v2", "containers": [{"name": "client", "image": "client:1"}]},
+            },
+        },
+    })
 }
 
 /// A socket for each port of the Gateways.
@@ -148,7 +169,7 @@ async fn sidecar(mesh: &Mesh, case: &Case, flags: &Flags) -> Result<Vec<(u16, Se
     };
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let snapshot = mesh.snapshot();
-    let Some(known) = snapshot.sidecars.get(&workload.namespace) else {
+    let Some(known) = snapshot.sidecars.get(&workload.namespace).map(|sidecars| sidecars.of(&workload.labels)) else {
         bail!("no sidecar of namespace {}", workload.namespace)
     };
     let sidecar = mesh.sidecar(Arc::new(workload), address);

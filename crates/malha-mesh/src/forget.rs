@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
-use malha_routing::{Answer, Cluster, Hosts, Snapshot, Transport};
+use malha_routing::{Answer, Cluster, Hosts, Sidecars, Snapshot, Transport};
 use malha_runtime::Pod;
 use parking_lot::Mutex;
 
@@ -46,7 +46,7 @@ fn names(snapshot: &Snapshot<Pod>) -> HashSet<&str> {
             Transport::Direct(cluster) => walk.cluster(cluster),
         }
     }
-    for outbound in snapshot.sidecars.values() {
+    for outbound in snapshot.sidecars.values().flat_map(Sidecars::all) {
         outbound.ports.values().for_each(|hosts| walk.hosts(hosts));
     }
     walk.names

@@ -90,7 +90,7 @@ impl Mesh {
             return None;
         }
         let view = self.shared.view.load();
-        let known = view.snapshot.sidecars.get(HOME).or_else(|| view.snapshot.sidecars.values().next())?;
+        let known = &view.snapshot.sidecars.get(HOME).or_else(|| view.snapshot.sidecars.values().next())?.others;
         let port = uri.port_u16().unwrap_or(80);
         let host = known.ports.get(&port)?.find(uri.host()?)?;
         let forwards = host.routes.routes().iter().filter_map(|route| match &route.action.answer {

@@ -57,28 +57,32 @@ impl Sidecar {
         let encrypted = scheme == "https";
         let port = authority.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
         let view = self.mesh.shared.view.load_full();
-        let known = view.snapshot.sidecars.get(&self.proxy.workload.namespace);
-        let unknown = known.map_or(UnknownHosts::default(), |known| known.unknown);
+        let workload = &self.proxy.workload;
+        let known = view.snapshot.sidecars.get(&workload.namespace).map(|sidecars| sidecars.of(&workload.labels));
+        let registered = || known.and_then(|known| known.passthrough.get(&port)?.find(authority.host())).is_some();
+        let unknown = || match known.map_or(UnknownHosts::default(), |known| known.unknown) {
+            UnknownHosts::RegistryOnly if !registered() => UnknownHosts::RegistryOnly,
+            _ => UnknownHosts::AllowAny,
+        };
         if encrypted {
             // A sidecar cannot read it: the server name decides whether it may pass.
-            let registered = known.and_then(|known| known.passthrough.get(&port)?.find(authority.host())).is_some();
-            return match unknown {
-                UnknownHosts::RegistryOnly if !registered => Err(CallError::ConnectionTerminated),
-                _ => self.mesh.shared.dialer.call(request).await,
+            return match unknown() {
+                UnknownHosts::RegistryOnly => Err(CallError::ConnectionTerminated),
+                UnknownHosts::AllowAny => self.mesh.shared.dialer.call(request).await,
             };
         }
         let mut record = None;
         let hosts = known.and_then(|known| known.ports.get(&port));
         let host = hosts.and_then(|hosts| hosts.find(authority.host()));
-        let answered: Answered = match (host, unknown) {
+        let answered: Answered = match host.ok_or_else(unknown) {
             // A port at which the mesh knows nobody is not looked into: what comes and goes are bytes.
-            (None, UnknownHosts::AllowAny) => {
+            Err(UnknownHosts::AllowAny) => {
                 let response = self.mesh.shared.dialer.call(request).await?;
                 return Ok(if hosts.is_some() { self.signed(response) } else { response });
             }
-            (None, UnknownHosts::RegistryOnly) if hosts.is_none() => return Err(CallError::ConnectionTerminated),
-            (None, UnknownHosts::RegistryOnly) => BLOCKED.answer(false),
-            (Some(host), _) => {
+            Err(UnknownHosts::RegistryOnly) if hosts.is_none() => return Err(CallError::ConnectionTerminated),
+            Err(UnknownHosts::RegistryOnly) => BLOCKED.answer(false),
+            Ok(host) => {
                 let mut chance = self.mesh.shared.world.chance.stream();
                 settle(&mut request, &authority)?;
                 let headers = request.headers_mut();

@@ -14,8 +14,8 @@ use malha_mesh::{Connection, Entrance, Mesh, Server, Sidecar, gateway};
 use malha_policy::InboundPolicy;
 use malha_routing::{
     Action, Answer, Cluster, Condition, Destination, Forward, HeaderChanges, HostPattern, HostTable, Hosts, Labels,
-    Listener, ListenerKind, Outbound as Known, PathMatch, PathRewrite, Rewrite, Route, RouteTable, Snapshot, Transport,
-    UnknownHosts, VirtualHost, Workload,
+    Listener, ListenerKind, Outbound as Known, PathMatch, PathRewrite, Rewrite, Route, RouteTable, Sidecars, Snapshot,
+    Transport, UnknownHosts, VirtualHost, Workload,
 };
 use malha_runtime::{Body, CallError, Caller, Outbound, Pod};
 use malha_world::World;
@@ -84,7 +84,7 @@ fn snapshot(unknown: UnknownHosts) -> Snapshot<Pod> {
             listener(ListenerKind::Gateway, Transport::Plain(hosts("*.example.com"))),
             listener(load_balancer().kind, Transport::Direct(Arc::clone(&empty))),
         ],
-        sidecars: HashMap::from([("default".into(), Arc::new(known))]),
+        sidecars: HashMap::from([("default".into(), Sidecars::same(Arc::new(known)))]),
         ..Snapshot::default()
     }
 }

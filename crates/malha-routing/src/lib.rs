@@ -50,7 +50,7 @@ pub use retry::{Next, RetryOn, RetryPolicy, Stop, Tries};
 pub use rewrite::{InvalidPath, PathRewrite, Rewrite, Substitution};
 pub use route::{Action, Answer, Destination, Forward, Mirror, Route, choose_weighted};
 pub use snapshot::{
-    ClientCertificates, Hosts, KeySource, Listener, ListenerKind, Outbound, RemoteKeys, Snapshot, TlsOptions,
+    ClientCertificates, Hosts, KeySource, Listener, ListenerKind, Outbound, RemoteKeys, Sidecars, Snapshot, TlsOptions,
     TlsServer, TlsVersion, Transport, UnknownHosts, VirtualHost,
 };
 pub use state::{ClusterState, Pick, ProxyState};

@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::host::{HostPattern, HostTable};
 use crate::table::RouteTable;
 use crate::traffic::Certificate;
+use crate::workload::Labels;
 
 /// One version of the mesh.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct Snapshot<P> {
     /// Where traffic enters from outside.
     pub listeners: Vec<Listener<P>>,
     /// What sidecars know, by the namespace of their pods: short names, visibility and `DestinationRule`s depend on it.
-    pub sidecars: HashMap<Arc<str>, Arc<Outbound<P>>>,
+    pub sidecars: HashMap<Arc<str>, Sidecars<P>>,
     /// Keys that policies need and that are somewhere else. Whoever fetches them hands them to the control side, and the
     /// next snapshot's policies have them.
     pub remote_keys: Vec<RemoteKeys>,
@@ -143,13 +144,47 @@ pub enum ListenerKind {
     },
 }
 
-/// What the sidecars of a namespace know.
+/// What the sidecars of a namespace know: the same, but for pods with labels that something asks for (`sourceLabels`,
+/// `workloadSelector`).
+#[derive(Debug)]
+pub struct Sidecars<P> {
+    /// Those of pods that have none of the labels.
+    pub others: Arc<Outbound<P>>,
+    /// Labels that are asked for, and that some pod has.
+    pub asked: Vec<(String, String)>,
+    /// Those of pods with labels: which of `asked` these are.
+    pub labelled: Vec<(Vec<bool>, Arc<Outbound<P>>)>,
+}
+
+impl<P> Sidecars<P> {
+    /// All pods know the same.
+    pub fn same(outbound: Arc<Outbound<P>>) -> Self {
+        Self { others: outbound, asked: Vec::new(), labelled: Vec::new() }
+    }
+
+    /// What the sidecar of a pod with these labels knows.
+    pub fn of(&self, labels: &Labels) -> &Arc<Outbound<P>> {
+        let has = |(at, wanted): (usize, &bool)| {
+            let asked = self.asked.get(at).is_some_and(|(key, value)| labels.get(key) == Some(value));
+            asked == *wanted
+        };
+        let found = self.labelled.iter().find(|(wanted, _)| wanted.iter().enumerate().all(has));
+        found.map_or(&self.others, |(_, outbound)| outbound)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Outbound<P>>> {
+        std::iter::once(&self.others).chain(self.labelled.iter().map(|(_, outbound)| outbound))
+    }
+}
+
+/// What a sidecar knows.
 #[derive(Debug)]
 pub struct Outbound<P> {
     /// HTTP: every name of every service. Port first: the port of a call decides the set of hosts, as Istio's outbound
     /// listeners do.
     pub ports: HashMap<u16, Hosts<P>>,
-    /// TLS that passes through, by server name.
+    /// What passes through as it is: TLS, by server name, and requests to wildcards that only the caller resolves.
     pub passthrough: HashMap<u16, HostTable<Arc<Cluster<P>>>>,
     /// What becomes of every other call.
     pub unknown: UnknownHosts,
@@ -174,4 +209,34 @@ pub struct VirtualHost<P> {
     pub routes: RouteTable<P>,
     /// Answers 301 to the same URL with `https` (Istio, `httpsRedirect`).
     pub https_redirect: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_are_asked_for_decide_what_a_sidecar_knows() {
+        let outbound =
+            |unknown| Arc::new(Outbound::<()> { ports: HashMap::new(), passthrough: HashMap::new(), unknown });
+        let (others, web) = (outbound(UnknownHosts::AllowAny), outbound(UnknownHosts::RegistryOnly));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let sidecars = Sidecars {
+            others: Arc::clone(&others),
+            asked: vec![pair("app", "web"), pair("version", "v2")],
+            labelled: vec![(vec![true, false], Arc::clone(&web))],
+        };
+        for (labels, want) in [
+            (vec![], &others),
+            (vec![pair("app", "web")], &web),
+            (vec![pair("app", "web"), pair("tier", "front")], &web),
+            (vec![pair("app", "web"), pair("version", "v1")], &web),
+            (vec![pair("app", "web"), pair("version", "v2")], &others),
+            (vec![pair("app", "api")], &others),
+        ] {
+            assert!(Arc::ptr_eq(sidecars.of(&labels.iter().cloned().collect()), want), "{labels:?}");
+        }
+        assert_eq!(sidecars.all().count(), 2);
+        assert!(Arc::ptr_eq(Sidecars::same(others).of(&Labels::new()), &sidecars.others));
+    }
 }

@@ -171,8 +171,9 @@ impl<'a, P> Clusters<'a, P> {
             }
         };
         let original = service.original_destination || policy.balancer == Balancer::OriginalDestination;
-        let labels = chosen.map(|subset| &subset.labels);
-        let hosts = if original { Vec::new() } else { hosts(&port.members, labels) };
+        // Where the caller wanted to go does not depend on subsets. That is the host by its name, but for a wildcard.
+        let labels = chosen.map(|subset| &subset.labels).filter(|_| !original);
+        let hosts = if original && host.starts_with('*') { Vec::new() } else { hosts(&port.members, labels) };
         let policy = if service.original_destination && policy.balancer != Balancer::OriginalDestination {
             Arc::new(TrafficPolicy { balancer: Balancer::OriginalDestination, ..TrafficPolicy::clone(&policy) })
         } else {

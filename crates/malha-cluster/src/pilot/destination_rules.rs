@@ -49,7 +49,7 @@ impl DestinationRules {
     pub(super) fn new(store: &Store, root: &str, findings: &mut Findings) -> Self {
         let mut rules = Self { root: root.to_owned(), ..Self::default() };
         let mut objects: Vec<_> = store.list::<DestinationRule>().cloned().collect();
-        // Those for some callers come first: what holds for all is merged into them.
+        // Those for some callers come first (Istio, `sortConfigBySelectorAndCreationTime`).
         objects.sort_by_cached_key(|rule| (rule.spec.workload_selector.is_none(), age(&rule.metadata)));
         for object in objects {
             rules.add(object, findings);
@@ -63,7 +63,7 @@ impl DestinationRules {
         let host = full_name(&object.spec.host, &namespace);
         let own = [".".to_owned()];
         // A rule for some callers is for those of its own namespace.
-        let export_to = if object.spec.workload_selector.is_some() { &own[..] } else { &object.spec.export_to };
+        let export_to = if object.spec.workload_selector.is_some() { &own[..] } else { &object.spec.export_to[..] };
         let visibility = Visibility::new(export_to.iter().map(String::as_str), &namespace);
         let index = self.objects.len();
         self.objects.push(object);
@@ -101,7 +101,8 @@ impl DestinationRules {
         if let Some(entries) = own.and_then(|index| index.find(host).next()) {
             let selector = |entry: &Entry| self.selector(entry);
             let selected = |entry: &&Entry| selector(entry).is_some_and(|wanted| subset(wanted, Some(labels)));
-            let chosen = entries.iter().find(selected).or_else(|| entries.iter().rfind(|entry| selector(entry).is_none()));
+            let chosen =
+                entries.iter().find(selected).or_else(|| entries.iter().rfind(|entry| selector(entry).is_none()));
             return chosen.map(|entry| entry.id);
         }
         [service_namespace, self.root.as_str()].into_iter().find_map(|namespace| {
@@ -209,7 +210,7 @@ fn merge(
         if own.is_some() && other != own {
             continue;
         }
-        // A rule for all stands for itself beside those for some, which have what it adds to them.
+        // A rule for all stands for itself beside those for some. As private as they are, it also adds to them.
         joined |= other == own;
         let known = |name: &str| {
             entry.sources.iter().flat_map(|source| &objects[*source].spec.subsets).any(|subset| subset.name == name)

@@ -29,6 +29,9 @@ use super::settings::Settings;
 /// The port at which a host that is no service is known (Istio).
 const DEFAULT_PORT: u16 = 80;
 
+/// Istio's name for what becomes of hosts that are not known.
+const ALLOW_ANY: &str = "allow_any";
+
 /// The end of a full name of a Service.
 const DOMAIN: &str = ".svc.cluster.local";
 
@@ -46,8 +49,18 @@ pub(super) fn tables<P>(
         let sidecar = settings.sidecar(namespace, labels);
         let scope = Scope::new(sidecar, namespace);
         let unknown = settings.unknown_hosts(sidecar);
-        let seen = Vec::new();
-        let view = View { namespace, labels, scope, unknown, rules, settings, seen, clusters, shared: &mut shared, findings };
+        let view = View {
+            namespace,
+            labels,
+            scope,
+            unknown,
+            rules,
+            settings,
+            seen: Vec::new(),
+            clusters: &mut *clusters,
+            shared: &mut shared,
+            findings: &mut *findings,
+        };
         Arc::new(view.outbound())
     };
     let namespaces = store.list::<Namespace>().map(|namespace| name(namespace.as_ref()));
@@ -78,11 +91,13 @@ struct Shared<P> {
     hosts: Variants<String, Parts<P>, SharedHost<P>>,
     /// Of each service without rules.
     plain: Variants<usize, Option<Arc<Cluster<P>>>, SharedHost<P>>,
+    /// Of each service that some are not to know of.
+    hidden: HashMap<(usize, u16), SharedHost<P>>,
 }
 
 impl<P> Default for Shared<P> {
     fn default() -> Self {
-        Self { parts: HashMap::new(), hosts: HashMap::new(), plain: HashMap::new() }
+        Self { parts: HashMap::new(), hosts: HashMap::new(), plain: HashMap::new(), hidden: HashMap::new() }
     }
 }
 
@@ -102,6 +117,14 @@ struct View<'v, 'a, P> {
     findings: &'v mut Findings,
 }
 
+/// The services at a port.
+#[derive(Debug, Default)]
+struct Services {
+    known: Vec<usize>,
+    /// Not exported here, or beyond the pods' `Sidecar`.
+    hidden: Vec<usize>,
+}
+
 /// A host's place among the rules.
 type Place = (u8, usize);
 
@@ -111,21 +134,25 @@ impl<'v, P> View<'v, '_, P> {
         let mut seen: Vec<Place> = (0..self.rules.all.len()).filter_map(|index| self.place(index)).collect();
         seen.sort_unstable();
         self.seen = seen.into_iter().map(|(_, index)| index).collect();
-        let services: Vec<usize> = registry
-            .all()
-            .filter(|(index, service)| registry.find(&service.host, self.namespace, None) == Some(*index))
-            .map(|(index, _)| index)
-            .collect();
-        let mut by_port: BTreeMap<u16, Vec<usize>> = BTreeMap::from([(DEFAULT_PORT, Vec::new())]);
+        let mut by_port: BTreeMap<u16, Services> = BTreeMap::from([(DEFAULT_PORT, Services::default())]);
         let mut passthrough: HashMap<u16, HostTable<Arc<Cluster<P>>>> = HashMap::new();
-        for index in services {
-            let service = registry.get(index);
+        for (index, service) in registry.all() {
+            let found = registry.find(&service.host, self.namespace, None);
             for port in &service.ports {
-                if !self.scope.at(port.number).service(&service.host, &service.namespace) {
+                let in_scope = self.scope.at(port.number).service(&service.host, &service.namespace);
+                if found != Some(index) || !in_scope {
+                    let hidden = service.is_kubernetes() && (found.is_none() || found == Some(index));
+                    if hidden && self.unknown == UnknownHosts::AllowAny {
+                        by_port.entry(port.number).or_default().hidden.push(index);
+                    }
                     continue;
                 }
-                if port.protocol.is_http() {
-                    by_port.entry(port.number).or_default().push(index);
+                // Where requests to a wildcard wanted to go, only the request knows: it leaves as it came.
+                let leaves = service.original_destination
+                    && service.host.starts_with('*')
+                    && self.obeys(&service.host, port.number).is_empty();
+                if port.protocol.is_http() && !leaves {
+                    by_port.entry(port.number).or_default().known.push(index);
                 } else if let Ok(cluster) = self.cluster(index, port.number) {
                     passthrough.entry(port.number).or_default().insert(HostPattern::parse(&service.host), cluster);
                 }
@@ -149,7 +176,8 @@ impl<'v, P> View<'v, '_, P> {
     }
 
     /// The hosts that are known at a port.
-    fn port(&mut self, port: u16, services: &[usize]) -> Hosts<P> {
+    fn port(&mut self, port: u16, services: &Services) -> Hosts<P> {
+        let Services { known: services, hidden } = services;
         let registry = self.clusters.registry;
         let in_scope: Vec<usize> = (self.seen.iter().copied()).filter(|index| self.in_scope(*index, port)).collect();
         let here: HashSet<&str> = services.iter().map(|index| registry.get(*index).host.as_str()).collect();
@@ -170,7 +198,8 @@ impl<'v, P> View<'v, '_, P> {
             }
             // Istio makes the hosts of a service that is not here known at port 80 too, to clusters that are not there.
             // That is nothing that anybody wrote.
-            let quiet = obeying.is_empty() && rules.all[index].hosts.iter().all(|host| is_service_somewhere(host, registry));
+            let quiet =
+                obeying.is_empty() && rules.all[index].hosts.iter().all(|host| is_service_somewhere(host, registry));
             let parts = self.parts(index, port, quiet);
             if parts.is_empty() {
                 continue;
@@ -186,6 +215,10 @@ impl<'v, P> View<'v, '_, P> {
         }
         for index in services.iter().filter(|index| !claimed.contains(index)) {
             let virtual_host = self.plain(*index, port);
+            table.add_service(registry.get(*index), self.namespace, virtual_host);
+        }
+        for index in hidden {
+            let virtual_host = self.hidden(*index, port);
             table.add_service(registry.get(*index), self.namespace, virtual_host);
         }
         table.finish()
@@ -253,6 +286,22 @@ impl<'v, P> View<'v, '_, P> {
         let made = Arc::new(VirtualHost { name: format!("{host}:{port}"), routes, https_redirect: false });
         known.push((cluster, Arc::clone(&made)));
         made
+    }
+
+    /// A service that these pods are not to know of. Its name can be resolved all the same, and what goes to unknown hosts
+    /// may leave: past all rules to any of its pods, as kube-proxy chooses (Istio, `PassthroughCluster`).
+    fn hidden(&mut self, service: usize, port: u16) -> Arc<VirtualHost<P>> {
+        let clusters = &mut *self.clusters;
+        let made = self.shared.hidden.entry((service, port)).or_insert_with(|| {
+            let route =
+                Route { name: ALLOW_ANY.to_owned(), ..default_route(clusters.without_rules(service, port), None) };
+            Arc::new(VirtualHost {
+                name: ALLOW_ANY.to_owned(),
+                routes: RouteTable::new(vec![route]),
+                https_redirect: false,
+            })
+        });
+        Arc::clone(made)
     }
 
     fn client(&self) -> Client<'v> {

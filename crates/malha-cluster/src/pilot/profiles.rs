@@ -17,7 +17,8 @@ pub(super) type Pair = (String, String);
 
 /// Labels that something asks callers for, wherever they are.
 pub(super) fn asked(store: &Store, rules: &AllRules) -> BTreeSet<Pair> {
-    let selectors = store.list::<DestinationRule>().filter_map(|rule| Some(&rule.spec.workload_selector.as_ref()?.match_labels));
+    let selectors =
+        store.list::<DestinationRule>().filter_map(|rule| Some(&rule.spec.workload_selector.as_ref()?.match_labels));
     let sidecars = store.list::<Sidecar>().filter_map(|sidecar| Some(&sidecar.spec.workload_selector.as_ref()?.labels));
     let selected = selectors.chain(sidecars).flatten().map(|(key, value)| (key.clone(), value.clone()));
     selected.chain(rules.source_labels().cloned()).collect()
@@ -37,7 +38,9 @@ impl Profiles {
         let mut found: BTreeSet<Vec<&Pair>> = BTreeSet::new();
         if !asked.is_empty() {
             let labels = store.list_in::<Pod>(namespace).filter_map(|pod| pod.metadata.labels.as_ref());
-            found.extend(labels.map(|labels| asked.iter().filter(|(key, value)| labels.get(key) == Some(value)).collect()));
+            found.extend(
+                labels.map(|labels| asked.iter().filter(|(key, value)| labels.get(key) == Some(value)).collect()),
+            );
         }
         let some: BTreeSet<&Pair> = found.iter().flatten().copied().collect();
         let kinds = found.iter().filter(|pairs| !pairs.is_empty()).map(|pairs| {

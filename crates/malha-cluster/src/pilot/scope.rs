@@ -111,7 +111,7 @@ impl Imports {
 
     /// Hosts of rules count if they overlap with what is wanted, which is more than what holds for services.
     fn rules(&self, host: &Host, namespace: &str) -> bool {
-        let all = |list: &'_ ByNamespace, fits: &dyn Fn(&Host) -> bool| {
+        let all = |list: &ByNamespace, fits: &dyn Fn(&Host) -> bool| {
             [namespace, "*"].iter().filter_map(|namespace| list.get(*namespace)).flatten().any(fits)
         };
         all(&self.wanted, &|one| one.covers(host) || host.covers(one)) && !all(&self.unwanted, &|one| one.covers(host))

@@ -52,7 +52,8 @@ pub(super) fn services<P>(
         for (at, port) in entry.spec.ports.iter().enumerate() {
             match (protocol(port), u16::try_from(port.number).ok().filter(|number| *number > 0)) {
                 (Some(protocol), Some(number)) => {
-                    let members = if original_destination {
+                    // Where the caller resolved the name to is where the name leads; of a wildcard, only the caller knows.
+                    let members = if original_destination && host.starts_with('*') {
                         Vec::new()
                     } else {
                         members(entry, &host, number, port, &namespace, workloads, &mut report)

@@ -48,9 +48,15 @@ impl Settings {
             if sidecar.spec.inbound_connection_pool.is_some() {
                 report("spec.inboundConnectionPool: not carried out");
             }
-            if sidecar.spec.egress.iter().any(|listener| listener.bind.is_some() || listener.capture_mode == CaptureMode::None)
+            if sidecar
+                .spec
+                .egress
+                .iter()
+                .any(|listener| listener.bind.is_some() || listener.capture_mode == CaptureMode::None)
             {
-                report("spec.egress: no listener for pods that call it themselves is made; their hosts are reached as all others");
+                report(
+                    "spec.egress: no listener for pods that call it themselves is made; their hosts are reached as all others",
+                );
             }
             if sidecar.spec.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.egress_proxy.is_some()) {
                 report("spec.outboundTrafficPolicy.egressProxy: not carried out");

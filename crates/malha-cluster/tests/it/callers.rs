@@ -27,7 +27,10 @@ async fn harness(yaml: &str) -> Harness {
 }
 
 fn labels(text: &str) -> Labels {
-    text.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key.into(), value.into())).collect()
+    text.split_whitespace()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect()
 }
 
 /// What the sidecar of a pod of `default` knows.
@@ -64,7 +67,8 @@ fn named(name: &str, conditions: &str) -> String {
 
 #[tokio::test]
 async fn a_service_whose_rules_are_for_others_has_its_default_route() {
-    let only = rules("only", "api-service", &named("for-v1", "{sourceLabels: {app: web, version: v1}, uri: {prefix: /a}}"));
+    let only =
+        rules("only", "api-service", &named("for-v1", "{sourceLabels: {app: web, version: v1}, uri: {prefix: /a}}"));
     let harness = harness(&only).await;
     for (pod, path, want) in [
         ("app=web version=v1", "/a", Some("for-v1")),
@@ -116,29 +120,39 @@ spec: {{host: api-service{selector}{more}}}
         )
     };
     let balancer = |balancer: &str| format!(", trafficPolicy: {{loadBalancer: {{simple: {balancer}}}}}");
-    let all = rule("all", "", &(balancer("ROUND_ROBIN") + ", subsets: [{name: v1, labels: {app: api}}]"));
+    let all = |more: &str| {
+        rule("all", "", &format!("{}, subsets: [{{name: v1, labels: {{app: api}}}}]{more}", balancer("ROUND_ROBIN")))
+    };
     let some = rule("some", ", workloadSelector: {matchLabels: {version: v1}}", &balancer("RANDOM"));
     let bare = rule("bare", ", workloadSelector: {matchLabels: {version: v2}}", "");
-    let to_subset = rules("r", "api-service", "{route: [{destination: {host: api-service, subset: v1}}]}");
+    let to_subset = rules("r", "api-service", "{route: [{destination: {host: api-service, subset: v1}}]}")
+        .replace("  http:", "  exportTo: ['.']\n  http:");
     let of = |harness: &Harness, pod: &str| {
         let known = known(harness, pod);
         let route = find(&known.ports[&80], "api-service", "/", &[]).unwrap();
         destinations(route)[0].cluster.as_ref().map(|cluster| cluster.policy.balancer.clone())
     };
-    // What is for all adds its subsets, and its policy where there is none.
-    let harness = harness(&(all + &some + &bare + &to_subset)).await;
-    for (pod, want) in [
-        ("app=web version=v1", Balancer::Random),
-        ("app=web version=v2", Balancer::RoundRobin),
-        ("app=api", Balancer::RoundRobin),
+    for (more, of_v1, of_v2, finds) in [
+        // What is for all stands beside what is for some, which then lacks its subsets.
+        ("", None, None, 1),
+        // As private as they are, it adds its subsets, and its policy where there is none.
+        (", exportTo: ['.']", Some(Balancer::Random), Some(Balancer::RoundRobin), 0),
     ] {
-        assert_eq!(of(&harness, pod), Some(want), "{pod}");
+        let harness = harness(&(all(more) + &some + &bare + &to_subset)).await;
+        for (pod, want) in
+            [("app=web version=v1", of_v1), ("app=web version=v2", of_v2), ("app=api", Some(Balancer::RoundRobin))]
+        {
+            assert_eq!(of(&harness, pod), want, "{pod} {more}");
+        }
+        assert_eq!(findings(&harness).len(), finds, "{:?}", findings(&harness));
     }
+    // Nobody else sees the rules that name the subset.
+    let harness = harness(&(all("") + &some)).await;
     assert_eq!(findings(&harness), [""; 0]);
     // Pods of other namespaces are others' business, whatever their labels.
     let elsewhere = harness.snapshot().sidecars["shop"].of(&labels("app=web version=v1")).clone();
     let route = find(&elsewhere.ports[&80], "web-service.default.svc.cluster.local", "/", &[]).unwrap();
-    assert_eq!(destinations(route)[0].cluster.as_ref().unwrap().policy.balancer, Balancer::LeastRequest { choices: 2 });
+    assert_eq!(destinations(route)[0].cluster.as_ref().unwrap().policy.balancer, Balancer::LeastRequest);
 }
 
 fn sidecar(name: &str, namespace: &str, spec: &str) -> String {
@@ -175,7 +189,8 @@ async fn a_sidecar_is_for_the_pods_that_it_selects_and_else_for_the_namespace() 
 
 #[tokio::test]
 async fn a_sidecar_says_which_hosts_its_pods_know() {
-    let elsewhere = service("cart", "").replace("metadata: {name: cart-service}", "metadata: {name: cart-service, namespace: shop}");
+    let elsewhere = service("cart", "")
+        .replace("metadata: {name: cart-service}", "metadata: {name: cart-service, namespace: shop}");
     let entry = "
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -199,13 +214,27 @@ spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: htt
     ] {
         let harness = harness(&(both.clone() + &sidecar("s", "default", &format!("egress: [{egress}]")))).await;
         for host in [api, web, cart, out] {
-            let want = at_80.contains(&host).then_some(if host == api { "rule" } else { "default" });
+            // A Service that is not known can be reached all the same, past the mesh.
+            let want = match (at_80.contains(&host), host == api, host == out) {
+                (true, true, _) => Some("rule"),
+                (true, false, _) => Some("default"),
+                (false, _, false) => Some("allow_any"),
+                (false, _, true) => None,
+            };
             assert_eq!(route(&harness, "app=api", host, 80, "/").as_deref(), want, "{egress}: {host}");
         }
-        let at_81 = egress.contains("*/*'") || egress.contains("81") || egress == "{hosts: ['./*']}" || egress.contains("example");
+        let at_81 = egress.contains("*/*'")
+            || egress.contains("81")
+            || egress == "{hosts: ['./*']}"
+            || egress.contains("example");
         assert_eq!(route(&harness, "app=api", out, 81, "/").is_some(), at_81, "{egress}: port 81");
         assert_eq!(findings(&harness), [""; 0]);
     }
+    // Where unknown hosts are refused, it cannot.
+    let strict = "egress: [{hosts: ['shop/*']}], outboundTrafficPolicy: {mode: REGISTRY_ONLY}";
+    let harness = harness(&(both + &sidecar("s", "default", strict))).await;
+    assert_eq!(route(&harness, "app=api", cart, 80, "/").as_deref(), Some("default"));
+    assert_eq!(route(&harness, "app=api", api, 80, "/"), None);
 }
 
 #[tokio::test]
@@ -224,12 +253,14 @@ spec: {host: api-service, trafficPolicy: {tls: {mode: SIMPLE, credentialName: c}
 #[tokio::test]
 async fn rules_for_a_service_of_another_port_say_nothing_of_port_80() {
     let other = service("other", "").replace("port: 80,", "port: 9080,");
-    let harness = harness(&(other + &rules("r", "other-service", "{route: [{destination: {host: other-service}}]}"))).await;
+    let harness =
+        harness(&(other + &rules("r", "other-service", "{route: [{destination: {host: other-service}}]}"))).await;
     assert_eq!(findings(&harness), [""; 0]);
     assert!(route(&harness, "", "other-service", 9080, "/").is_some());
     // Istio knows the full name at port 80 all the same, and the cluster is not there: 503.
     let known = known(&harness, "");
-    let at_80 = |host: &str| find(&known.ports[&80], host, "/", &[]).map(|route| destinations(route)[0].cluster.is_some());
+    let at_80 =
+        |host: &str| find(&known.ports[&80], host, "/", &[]).map(|route| destinations(route)[0].cluster.is_some());
     assert_eq!(at_80("other-service.default.svc.cluster.local"), Some(false));
     assert_eq!(at_80("other-service"), None);
 }

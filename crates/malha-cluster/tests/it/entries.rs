@@ -66,10 +66,15 @@ async fn an_entrys_endpoints_are_where_its_resolution_says() {
 
 #[tokio::test]
 async fn without_resolution_requests_go_where_the_caller_wanted() {
-    let harness = harness(&entry("e", "hosts: ['*.a.com'], ports: [{number: 80, name: http, protocol: HTTP}]")).await;
-    let cluster = harness.target("x.a.com", 80).unwrap();
-    assert_eq!((cluster.hosts.len(), &cluster.policy.balancer), (0, &Balancer::OriginalDestination));
-    assert!(harness.target("a.com", 80).is_none());
+    let spec = "hosts: ['*.a.com', b.com], ports: [{number: 80, name: http, protocol: HTTP}]";
+    let harness = harness(&entry("e", spec)).await;
+    assert_eq!(harness.target("b.com", 80).unwrap().policy.balancer, Balancer::OriginalDestination);
+    assert_eq!(hosts(&harness, "b.com", 80), Some(vec![("b.com:80".to_owned(), 1)]));
+    // A wildcard is known, and nothing is done to its requests.
+    let snapshot = harness.snapshot();
+    let passes = |host: &str| snapshot.sidecars["default"].others.passthrough[&80].find(host).is_some();
+    assert_eq!((passes("x.a.com"), passes("a.com"), passes("b.com")), (true, false, false));
+    assert!(harness.target("x.a.com", 80).is_none() && findings(&harness).is_empty());
 }
 
 #[tokio::test]
@@ -159,11 +164,16 @@ async fn what_is_not_exported_is_not_seen() {
         [("['*']", true, true), ("['.']", true, false), ("[shop]", false, true), ("['~']", false, false)]
     {
         let harness = harness(&(spec(export) + &annotated(export.trim_matches(['[', ']', '\''])))).await;
-        for host in ["a.com", "a-service.default.svc.cluster.local"] {
-            for (namespace, want) in [("default", from_default), ("shop", from_shop)] {
-                let seen = harness.route_from(namespace, host, 80, "/", |_| ()).is_some();
-                assert_eq!(seen, want, "{host} exported to {export}, from {namespace}");
-            }
+        for (namespace, want) in [("default", from_default), ("shop", from_shop)] {
+            let route = |host: &str| harness.route_from(namespace, host, 80, "/", |route| route.name.clone());
+            assert_eq!(route("a.com").is_some(), want, "exported to {export}, from {namespace}");
+            // A Service is there all the same, as what leaves for somewhere unknown.
+            let name = if want { "default" } else { "allow_any" };
+            assert_eq!(
+                route("a-service.default.svc.cluster.local").as_deref(),
+                Some(name),
+                "{export}, from {namespace}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Service;
 use crate::diagnostic::Diagnostic;
 use crate::istio::{
     Action, AuthorizationPolicy, DestinationRule, Gateway, JwtPresence, LoadBalancer, LoadBalancerPolicy,
-    RequestAuthentication, Resolution, ServiceEntry, Sidecar, SimpleLoadBalancer, TlsMode,
+    RequestAuthentication, Resolution, ServiceEntry, TlsMode,
 };
 use crate::object::{LoadedObject, Object};
 
@@ -22,7 +22,6 @@ pub(super) fn beyond(object: &LoadedObject) -> Vec<Diagnostic> {
         Object::Gateway(gateway) => beyond.gateway(gateway),
         Object::DestinationRule(rule) => beyond.destination_rule(rule),
         Object::ServiceEntry(entry) => beyond.service_entry(entry),
-        Object::Sidecar(sidecar) => beyond.sidecar(sidecar),
         Object::RequestAuthentication(policy) => beyond.request_authentication(policy),
         Object::AuthorizationPolicy(policy) => beyond.authorization_policy(policy),
         _ => {}
@@ -126,18 +125,11 @@ impl Beyond<'_> {
     }
 
     fn destination_rule(&mut self, rule: &DestinationRule) {
-        if rule.workload_selector.is_some() {
-            let message = "malha carries out DestinationRules for all callers only";
-            self.warning("spec.workloadSelector", message, Some("this object is left out"));
-        }
         for (path, balancer) in balancers(rule) {
-            let (field, what) = match balancer.policy {
-                Some(LoadBalancerPolicy::Simple(SimpleLoadBalancer::Passthrough)) => ("simple", "PASSTHROUGH"),
-                Some(LoadBalancerPolicy::BackendUtilization(_)) => ("backendUtilization", "what endpoints report"),
-                _ => continue,
-            };
-            let message = format!("malha does not balance by {what}");
-            self.warning(&format!("{path}.{field}"), &message, None);
+            if matches!(balancer.policy, Some(LoadBalancerPolicy::BackendUtilization(_))) {
+                let message = "malha does not balance by what endpoints report";
+                self.warning(&format!("{path}.backendUtilization"), message, None);
+            }
         }
     }
 
@@ -155,13 +147,6 @@ impl Beyond<'_> {
         }
         for (index, _) in entry.endpoints.iter().enumerate().filter(|(_, one)| one.address.starts_with("unix://")) {
             self.error(&format!("spec.endpoints[{index}].address"), "malha reaches no Unix sockets", None);
-        }
-    }
-
-    fn sidecar(&mut self, sidecar: &Sidecar) {
-        if sidecar.workload_selector.as_ref().is_some_and(|selector| !selector.labels.is_empty()) {
-            let message = "malha carries out Sidecars for whole namespaces only";
-            self.warning("spec.workloadSelector", message, Some("this object is left out"));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The table of what malha acts on. Data: carrying out a field means adding its line here, and only here.
 
-use super::Support::{self, ActsOn, Inert, NotYet};
+use super::Support::{self, ActsOn, Inert};
 
 /// A line of the table: a kind, a field with everything below it, and what becomes of it.
 ///
@@ -92,8 +92,8 @@ const TABLE: &[Line] = &[
     ("VirtualService", "spec.hosts", ActsOn),
     ("VirtualService", "spec.gateways", ActsOn),
     ("VirtualService", "spec.exportTo", ActsOn),
-    ("VirtualService", "spec.http[].name", Inert("a name for logs")),
-    ("VirtualService", "spec.http[].match[].name", Inert("a name for logs")),
+    ("VirtualService", "spec.http[].name", ActsOn),
+    ("VirtualService", "spec.http[].match[].name", ActsOn),
     ("VirtualService", "spec.http[].match[].statPrefix", Inert("a name for statistics of single routes")),
     ("VirtualService", "spec.http[].match[].uri", ActsOn),
     ("VirtualService", "spec.http[].match[].ignoreUriCase", ActsOn),
@@ -136,7 +136,6 @@ const TABLE: &[Line] = &[
     ("VirtualService", "spec.http[].headers", ActsOn),
     ("DestinationRule", "spec.host", ActsOn),
     ("DestinationRule", "spec.exportTo", ActsOn),
-    // By leaving the object out, see `beyond`.
     ("DestinationRule", "spec.workloadSelector", ActsOn),
     ("DestinationRule", "spec.subsets[].name", ActsOn),
     ("DestinationRule", "spec.subsets[].labels", ActsOn),
@@ -155,8 +154,9 @@ const TABLE: &[Line] = &[
     ("DestinationRule", "POLICY.connectionPool.http.idleTimeout", ActsOn),
     ("DestinationRule", "POLICY.connectionPool.http.h2UpgradePolicy", ActsOn),
     ("DestinationRule", "POLICY.outlierDetection.consecutiveErrors", ISTIO_NEITHER),
-    ("DestinationRule", "POLICY.outlierDetection.outlierDetectionHttpErrorCodes", NotYet),
     ("DestinationRule", "POLICY.outlierDetection", ActsOn),
+    ("DestinationRule", "POLICY.retryBudget.percent", ActsOn),
+    ("DestinationRule", "POLICY.retryBudget.minRetryConcurrency", ActsOn),
     ("DestinationRule", "POLICY.tls.mode", ActsOn),
     ("DestinationRule", "POLICY.tls.credentialName", ActsOn),
     ("DestinationRule", "POLICY.tls.subjectAltNames", ActsOn),
@@ -176,8 +176,11 @@ const TABLE: &[Line] = &[
     ("ServiceEntry", "spec.workloadSelector", ActsOn),
     ("ServiceEntry", "spec.exportTo", ActsOn),
     ("ServiceEntry", "spec.subjectAltNames", ActsOn),
-    // By leaving the object out, see `beyond`.
     ("Sidecar", "spec.workloadSelector", ActsOn),
+    ("Sidecar", "spec.egress[].hosts", ActsOn),
+    ("Sidecar", "spec.egress[].port.number", ActsOn),
+    ("Sidecar", "spec.egress[].port.protocol", ActsOn),
+    ("Sidecar", "spec.egress[].port.name", Inert("a name for people")),
     ("Sidecar", "spec.outboundTrafficPolicy.mode", ActsOn),
     ("PeerAuthentication", "spec", ActsOn),
     ("RequestAuthentication", "spec.selector", ActsOn),

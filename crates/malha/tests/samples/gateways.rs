@@ -3,7 +3,7 @@
 use crate::mesh::{Answer, Sample};
 
 /// The Service and Deployment of httpbin's sample, which is more than its gateway.
-const HTTPBIN: &str = "
+pub(crate) const HTTPBIN: &str = "
 apiVersion: v1
 kind: Service
 metadata:

@@ -10,3 +10,4 @@ mod bookinfo;
 mod gateways;
 mod mesh;
 mod pods;
+mod tasks;

@@ -79,9 +79,14 @@ impl Sample {
 
     /// Asks as a client of the gateway does.
     pub(crate) async fn gateway(&self, port: u16, path: &str) -> Answer {
+        self.gateway_of("bookinfo.example.com", port, path).await
+    }
+
+    /// Asks for some host.
+    pub(crate) async fn gateway_of(&self, host: &str, port: u16, path: &str) -> Answer {
         let client = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50_000));
         let connection = Connection { client, local: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), tls: None };
-        let request = Request::get(path).header("host", "bookinfo.example.com").body(Body::empty()).unwrap();
+        let request = Request::get(path).header("host", host).body(Body::empty()).unwrap();
         read(self.mesh.enter(&gateway(port), request, &connection).await.unwrap()).await
     }
 

@@ -133,7 +133,10 @@ fn egress(checker: &mut Checker<'_>, path: &FieldPath, listener: &EgressListener
             checker.error(&place, format!("`{host}` names no namespace")).help("write `NAMESPACE/HOST`, or `*/HOST`");
             continue;
         };
-        if !matches!(namespace, "*" | "." | "~") {
+        // With `~` before it the host is left out; alone, that means every namespace.
+        let excluded = namespace.strip_prefix('~');
+        let namespace = excluded.unwrap_or(namespace);
+        if !matches!(namespace, "*" | ".") && excluded != Some("") {
             checker.name(&place, namespace, names::LABEL);
         }
         checker.name(&place, name, names::HOST);

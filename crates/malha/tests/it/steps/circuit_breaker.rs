@@ -75,3 +75,18 @@ async fn each_proxy_has_an_account_of_its_own() {
     wait(62).await;
     assert_eq!(cluster.gateway(posts()).await.status, 200);
 }
+
+/// "Try" of the workshop.
+#[tokio::test(start_paused = true)]
+async fn of_two_pods_the_other_answers() {
+    let step = Manifests::step("07-circuit-breaker.yml");
+    let cluster = step.edit("01-posts.yml", "replicas: 1", "replicas: 2").start().await;
+    assert_eq!(timed(&cluster, hanging()).await.0.status, 504);
+    for _ in 0..10 {
+        let (answer, seconds) = timed(&cluster, compose()).await;
+        assert_eq!((answer.status, seconds), (200, 0));
+    }
+    // The second failure leaves nobody.
+    assert_eq!(timed(&cluster, hanging()).await.1, 5);
+    assert_eq!(cluster.gateway(compose()).await.status, 502);
+}

@@ -4,6 +4,7 @@
 //! 500 million seeds. The seed is fixed, so that a test passes always or never.
 
 mod circuit_breaker;
+mod document;
 mod fault;
 mod files;
 mod header_routing;

@@ -86,3 +86,17 @@ async fn what_is_no_failure_of_the_service_is_not_asked_again() {
     }
     assert!(tries(&cluster).values().all(|statuses| statuses.len() == 1));
 }
+
+/// "Try" of the workshop: 200 of 400 fail, with a standard deviation of 10.
+#[tokio::test(start_paused = true)]
+async fn with_what_istio_does_by_itself_half_of_them_fail_again() {
+    let words = ("retryOn: 5xx", "retryOn: connect-failure,refused-stream");
+    let cluster = Manifests::step("04-retry.yml").edit("04-retry.yml", words.0, words.1).start().await;
+    let mut failed = 0;
+    for _ in 0..400 {
+        let answer = cluster.gateway(get("/posts/1").bearer(Cluster::admin()).header("x-fail", "1")).await;
+        failed += u32::from(answer.status == 503);
+    }
+    assert!((140..=260).contains(&failed), "{failed} of 400");
+    assert!(tries(&cluster).values().all(|statuses| statuses.len() == 1));
+}

@@ -45,3 +45,22 @@ async fn weights_count_and_not_pods() {
     }
     assert!((140..=260).contains(&next), "{next} of 400");
 }
+
+/// "Try" of the workshop: a tenth of 400 is 40, with a standard deviation of 6.
+#[tokio::test(start_paused = true)]
+async fn a_canary_gets_a_tenth() {
+    let weight = |subset: &str, weight: u32| {
+        format!("subset: {subset}\n            port:\n              number: 80\n          weight: {weight}")
+    };
+    let cluster = Manifests::step("05-shifting.yml")
+        .edit("05-shifting.yml", &weight("v1", 50), &weight("v1", 90))
+        .edit("05-shifting.yml", &weight("v2", 50), &weight("v2", 10))
+        .start()
+        .await;
+    let mut next = 0;
+    for _ in 0..400 {
+        let answer = cluster.gateway(get("/posts/1").bearer(Cluster::admin())).await;
+        next += u32::from(answer.header("x-app-version") == Some("0.0.2"));
+    }
+    assert!((4..=76).contains(&next), "{next} of 400");
+}
