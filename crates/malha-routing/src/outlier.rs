@@ -3,6 +3,10 @@
 //!
 //! Envoy brings hosts back in a timer that fires at every `interval`. Here nothing runs by itself: whoever asks brings
 //! the time, and what the timer would have done by then is done first. The result is the same for whoever asks.
+//!
+//! Nor does Envoy tell its balancers of each change: those of hosts' health within a second of the last one that was told
+//! are told together a second later (`ClusterManagerImpl::scheduleUpdate`, `update_merge_window`). So a host that fails
+//! right after another was ejected goes on getting requests until then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +20,8 @@ use crate::traffic::Outlier;
 
 /// Envoy's default for `max_ejection_time`; Istio has no field for it.
 const LONGEST_EJECTION: Duration = Duration::from_mins(5);
+/// Envoy's default for `update_merge_window`; Istio has no field for it.
+const MERGE_WINDOW: Duration = Duration::from_secs(1);
 /// What counts as a gateway's error (`CodeUtility::isGatewayError`).
 const GATEWAY_ERRORS: std::ops::RangeInclusive<u16> = 502..=504;
 /// What a failed connection counts as.
@@ -30,9 +36,9 @@ pub(crate) struct Detector {
     /// When the timer was started.
     start: Moment,
     ledger: Mutex<Ledger>,
-    /// When the timer next has something to do, in nanoseconds; the end of time, if nothing.
+    /// When a timer next has something to do, in nanoseconds; the end of time, if nothing.
     due: AtomicU64,
-    /// Grows whenever a host is ejected or brought back.
+    /// Grows whenever balancers are told that hosts were ejected or brought back.
     changes: AtomicU64,
 }
 
@@ -41,6 +47,10 @@ struct Ledger {
     records: Vec<Record>,
     /// How often the timer has fired.
     ticks: u128,
+    /// When balancers were told of changes last.
+    told: Option<Moment>,
+    /// When they will be told of those since.
+    to_tell: Option<Moment>,
 }
 
 /// What is known of a host over time.
@@ -81,16 +91,49 @@ impl Detector {
                 )
             })
             .collect();
+        // Another set of hosts is told at once, with all that was to be told.
+        if let Some(at) = ledger.told.filter(|_| ledger.to_tell.is_some()) {
+            self.tell(&mut ledger, at);
+        }
         self.plan(&ledger);
     }
 
-    /// Does what the timer would have done until `now`.
+    /// Does what the timers would have done until `now`.
     pub(crate) fn tick(&self, now: Moment) {
         if nanos(now) >= self.due.load(Ordering::Relaxed) {
             let mut ledger = self.ledger.lock();
-            self.fire(&mut ledger, now);
+            self.catch_up(&mut ledger, now);
             self.plan(&ledger);
         }
+    }
+
+    fn catch_up(&self, ledger: &mut Ledger, now: Moment) {
+        self.fire(ledger, now);
+        self.tell_if_due(ledger, now);
+    }
+
+    /// The health of a host has changed.
+    fn changed(&self, ledger: &mut Ledger, at: Moment) {
+        let since = ledger.told.map(|told| at.saturating_sub(told).as_millis());
+        if since.is_none_or(|since| since > MERGE_WINDOW.as_millis()) {
+            self.tell(ledger, at);
+        } else {
+            ledger.to_tell.get_or_insert(at + MERGE_WINDOW);
+        }
+    }
+
+    fn tell_if_due(&self, ledger: &mut Ledger, now: Moment) {
+        if let Some(due) = ledger.to_tell.filter(|due| *due <= now) {
+            self.tell(ledger, due);
+        }
+    }
+
+    fn tell(&self, ledger: &mut Ledger, at: Moment) {
+        for record in &ledger.records {
+            record.account.ejected.store(record.ejected_at.is_some(), Ordering::Release);
+        }
+        (ledger.told, ledger.to_tell) = (Some(at), None);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// How a try ended (`DetectorHostMonitorImpl::putResult`, as the router calls it).
@@ -150,7 +193,7 @@ impl Detector {
     /// `onConsecutiveErrorWorker` and `ejectHost`.
     fn eject(&self, account: &Arc<Account>, counter: &Gauge, now: Moment) {
         let mut ledger = self.ledger.lock();
-        self.fire(&mut ledger, now);
+        self.catch_up(&mut ledger, now);
         let hosts = ledger.records.len() as u64;
         let ejected = ledger.records.iter().filter(|record| record.ejected_at.is_some()).count() as u64;
         let record = ledger.records.iter_mut().find(|record| Arc::ptr_eq(&record.account, account));
@@ -167,8 +210,7 @@ impl Detector {
             {
                 record.multiplier += 1;
             }
-            account.ejected.store(true, Ordering::Release);
-            self.changes.fetch_add(1, Ordering::Release);
+            self.changed(&mut ledger, now);
         }
         counter.clear();
         self.plan(&ledger);
@@ -191,7 +233,8 @@ impl Detector {
             return;
         }
         let before = ledger.ticks;
-        for record in &mut ledger.records {
+        let mut returns = Vec::new();
+        for (index, record) in ledger.records.iter_mut().enumerate() {
             let mut healthy_since = before;
             if let Some(ejected_at) = record.ejected_at {
                 let length = self.rules.base_ejection.saturating_mul(record.multiplier).min(self.longest());
@@ -201,14 +244,7 @@ impl Detector {
                 if back > ticks {
                     continue;
                 }
-                record.ejected_at = None;
-                for errors in
-                    [&record.account.server_errors, &record.account.gateway_errors, &record.account.local_errors]
-                {
-                    errors.clear();
-                }
-                record.account.ejected.store(false, Ordering::Release);
-                self.changes.fetch_add(1, Ordering::Release);
+                returns.push((back, index));
                 healthy_since = back;
             }
             // Each whole interval in health makes the next ejection one base shorter.
@@ -216,16 +252,31 @@ impl Detector {
             record.multiplier = record.multiplier.saturating_sub(shorter);
         }
         ledger.ticks = ticks;
+        returns.sort_unstable();
+        for (tick, index) in returns {
+            let at = self.at(tick);
+            self.tell_if_due(ledger, at);
+            let record = &mut ledger.records[index];
+            record.ejected_at = None;
+            let Account { server_errors, gateway_errors, local_errors, .. } = &*record.account;
+            for errors in [server_errors, gateway_errors, local_errors] {
+                errors.clear();
+            }
+            self.changed(ledger, at);
+        }
+    }
+
+    /// When the timer fires for the so-manieth time.
+    fn at(&self, tick: u128) -> Moment {
+        let since = u64::try_from(tick.saturating_mul(self.interval())).unwrap_or(u64::MAX);
+        self.start.saturating_add(Duration::from_nanos(since))
     }
 
     fn plan(&self, ledger: &Ledger) {
         let idle = ledger.records.iter().all(|record| record.multiplier == 0 && record.ejected_at.is_none());
-        let due = if idle {
-            u64::MAX
-        } else {
-            u64::try_from(self.start.as_nanos() + (ledger.ticks + 1) * self.interval()).unwrap_or(u64::MAX)
-        };
-        self.due.store(due, Ordering::Relaxed);
+        let fires = if idle { u64::MAX } else { nanos(self.at(ledger.ticks + 1)) };
+        let tells = ledger.to_tell.map_or(u64::MAX, nanos);
+        self.due.store(fires.min(tells), Ordering::Relaxed);
     }
 }
 

@@ -32,8 +32,15 @@ impl Scene {
         }
     }
 
+    /// Whether it is ejected, balancers told or not.
     fn ejected(&self, host: usize, now: u64) -> bool {
         self.detector.tick(seconds(now));
+        self.detector.ledger.lock().records[host].ejected_at.is_some()
+    }
+
+    /// Whether balancers leave it out.
+    fn left_out(&self, host: usize, now: Moment) -> bool {
+        self.detector.tick(now);
         self.accounts[host].ejected.load(Ordering::Relaxed)
     }
 
@@ -242,4 +249,25 @@ proptest! {
         alone.count(now + 310);
         prop_assert_eq!(multipliers(&watched), multipliers(&alone));
     }
+}
+
+#[test]
+fn balancers_are_told_at_once_and_then_once_a_second() {
+    let scene = Scene::new(3, Outlier { consecutive_5xx: 1, ..all() });
+    let told = |millis: u64| [0, 1, 2].map(|host| scene.left_out(host, Duration::from_millis(millis)));
+    let fail = |host: usize, millis: u64| {
+        let headers = HeaderMap::new();
+        let outcome = Outcome::Response { status: StatusCode::BAD_GATEWAY, headers: &headers };
+        scene.detector.report(&scene.accounts[host], &outcome, Duration::from_millis(millis));
+    };
+    fail(0, 5000);
+    assert_eq!(told(5000), [true, false, false]);
+    fail(1, 5300);
+    assert_eq!(told(6299), [true, false, false]);
+    fail(2, 6299);
+    assert_eq!(told(6300), [true, true, true], "all that happened since");
+    // All come back with the tick at 40 s: one of them at once.
+    assert_eq!(told(40_000), [false, true, true]);
+    assert_eq!(told(40_999), [false, true, true]);
+    assert_eq!(told(41_000), [false, false, false]);
 }
