@@ -289,6 +289,11 @@ impl Object {
         }
     }
 
+    /// Sets an annotation.
+    pub fn annotate(&mut self, name: &str, value: impl Into<String>) {
+        self.metadata_mut().annotations.get_or_insert_default().insert(name.to_owned(), value.into());
+    }
+
     /// The uid that the store gave; empty before.
     pub(crate) fn uid(&self) -> &str {
         self.metadata().uid.as_deref().unwrap_or_default()

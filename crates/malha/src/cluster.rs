@@ -6,16 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use malha_cluster::{Applied, Cluster, Error, Finding, PodRow};
-use malha_manifest::{Diagnostic, Input, LoadedObject, Location, Object, load};
-use malha_mesh::{Entrance, Mesh, Server};
-use malha_routing::ListenerKind;
+use malha_cluster::{Applied, Cluster, Error, Finding, Object, PodRow};
+use malha_manifest::{Diagnostic, Input, LoadedObject, Location, Object as Manifest, load};
+use malha_mesh::Mesh;
 use malha_runtime::{Engine, Images, Pod};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
+use crate::applied;
+use crate::doors::{self, Door, Doors, Turn};
 use crate::keeper::KeyKeeper;
 use crate::node::LocalNode;
 
@@ -25,17 +25,6 @@ const TRY: &str = "malha/try";
 /// What the manifests ask for, known before anything is started.
 pub struct Plan {
     objects: Vec<LoadedObject>,
-}
-
-/// An entrance that the manifests open, and the object that opens it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Door {
-    /// Which listener of the mesh it is.
-    pub entrance: Entrance,
-    /// Name of the Gateway or Service.
-    pub name: String,
-    /// `http`, or `https` where a Gateway speaks TLS.
-    pub scheme: &'static str,
 }
 
 impl Plan {
@@ -49,7 +38,7 @@ impl Plan {
     pub fn images(&self) -> BTreeMap<String, Option<Location>> {
         let mut images = BTreeMap::new();
         for loaded in &self.objects {
-            let Object::Deployment(deployment) = &loaded.object else { continue };
+            let Manifest::Deployment(deployment) = &loaded.object else { continue };
             let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
             for (index, container) in pod.into_iter().flat_map(|pod| &pod.containers).enumerate() {
                 let place = || loaded.at(format!("spec.template.spec.containers[{index}].image").as_str());
@@ -59,35 +48,10 @@ impl Plan {
         images
     }
 
-    /// The entrances: gateways first, then load balancers, each in the order of the manifests.
+    /// The entrances that the manifests open: gateways first, then load balancers, each in the order of the manifests.
     pub fn doors(&self) -> Vec<Door> {
-        let mut doors: Vec<Door> = Vec::new();
-        for loaded in &self.objects {
-            let Object::Gateway(gateway) = &loaded.object else { continue };
-            for server in &gateway.servers {
-                let Ok(port) = u16::try_from(server.port.number) else { continue };
-                let entrance = malha_mesh::gateway(port);
-                // Gateways that share a port share its listener.
-                if !doors.iter().any(|door| door.entrance == entrance) {
-                    let scheme = if server.port.protocol.eq_ignore_ascii_case("HTTPS") { "https" } else { "http" };
-                    doors.push(Door { entrance, name: loaded.id.name.clone(), scheme });
-                }
-            }
-        }
-        for loaded in &self.objects {
-            let Object::Service(service) = &loaded.object else { continue };
-            let Some(spec) = service.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("LoadBalancer")) else {
-                continue;
-            };
-            for port in spec.ports.iter().flatten() {
-                let Ok(port) = u16::try_from(port.port) else { continue };
-                let namespace = loaded.id.namespace.clone().unwrap_or_default();
-                let kind = ListenerKind::LoadBalancer { namespace, service: loaded.id.name.clone() };
-                let entrance = Entrance { kind, port };
-                doors.push(Door { entrance, name: loaded.id.name.clone(), scheme: "http" });
-            }
-        }
-        doors
+        let objects: Vec<Object> = self.objects.iter().cloned().map(Object::from).collect();
+        doors::doors(objects.iter())
     }
 
     /// What the manifests suggest to try, with the gateway's URL filled in.
@@ -102,7 +66,7 @@ pub struct Running {
     cluster: Cluster<LocalNode>,
     mesh: Mesh,
     node: Arc<Mutex<Vec<Pod>>>,
-    servers: Vec<(Door, Server)>,
+    doors: Option<Doors>,
     keys: KeyKeeper,
 }
 
@@ -119,21 +83,31 @@ impl Running {
         let node = LocalNode::new(engine, images, world.clone(), mesh.clone(), Arc::clone(&pods));
         let published = mesh.clone();
         let cluster = Cluster::new(node, &world, move |snapshot| published.publish(snapshot));
-        let results = cluster.apply(plan.objects.into_iter().map(Into::into));
+        let results = cluster.apply(plan.objects.into_iter().map(applied::as_kubectl_does));
         cluster.settled().await;
         let keys = KeyKeeper::start(cluster.clone(), mesh.clone()).await;
-        (Self { cluster, mesh, node: pods, servers: Vec::new(), keys }, results)
+        (Self { cluster, mesh, node: pods, doors: None, keys }, results)
     }
 
-    /// Serves an entrance on a socket.
+    /// Serves the sockets that are bound for doors of the plan, and opens and closes others from now on as objects come
+    /// and go; `tell` learns of those.
     ///
     /// # Errors
-    /// When the socket has no address.
-    pub fn open(&mut self, door: Door, socket: TcpListener) -> io::Result<SocketAddr> {
-        let server = self.mesh.serve(door.entrance.clone(), socket)?;
-        let address = server.address();
-        self.servers.push((door, server));
-        Ok(address)
+    /// When a socket has no address.
+    pub fn open(
+        &mut self,
+        base: SocketAddr,
+        bound: Vec<(Door, TcpListener)>,
+        tell: impl Fn(Turn) + Send + Sync + 'static,
+    ) -> io::Result<Vec<(Door, SocketAddr)>> {
+        let (doors, addresses) = Doors::start(self.cluster.clone(), self.mesh.clone(), base, bound, tell)?;
+        self.doors = Some(doors);
+        Ok(addresses)
+    }
+
+    /// The cluster itself.
+    pub fn cluster(&self) -> &Cluster<LocalNode> {
+        &self.cluster
     }
 
     /// The mesh, for requests that need no socket.
@@ -163,11 +137,10 @@ impl Running {
 
     /// Takes no new requests, lets those under way end for up to `grace`, and stops the pods. Says whether all ended.
     pub async fn stop(self, grace: Duration) -> bool {
-        let mut drains: JoinSet<bool> = self.servers.into_iter().map(|(_, server)| server.drain(grace)).collect();
-        let mut all = true;
-        while let Some(drained) = drains.join_next().await {
-            all &= drained.unwrap_or_default();
-        }
+        let all = match self.doors {
+            Some(doors) => doors.close(grace).await,
+            None => true,
+        };
         self.keys.stop();
         self.cluster.shutdown().await;
         all

@@ -3,9 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+mod applied;
 mod cli;
 mod cluster;
 mod commands;
+mod doors;
 mod keeper;
 mod keys;
 mod node;
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use cluster::{Plan, Running};
+pub use doors::{Door, Turn};
 pub use node::LocalNode;
 pub use project::Project;
 

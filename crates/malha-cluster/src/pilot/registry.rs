@@ -179,7 +179,7 @@ fn mesh_service<P>(store: &Store, service: &Service, workloads: &mut Workloads<'
         ports: ports.collect(),
         origin: Origin::Kubernetes {
             name: name(service).to_owned(),
-            load_balancer: spec.type_.as_deref() == Some("LoadBalancer"),
+            load_balancer: matches!(spec.type_.as_deref(), Some("LoadBalancer" | "NodePort")),
         },
         namespace,
         addresses: spec.cluster_ip.clone().filter(|ip| ip != "None").into_iter().collect(),

@@ -11,20 +11,18 @@ use malha_cluster::PodRow;
 use malha_manifest::{Diagnostic, Input, Severity, missing_resources};
 use malha_runtime::{Engine, ImageName, Images};
 use malha_world::World;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::cli::Up;
-use crate::cluster::{Door, Plan, Running};
+use crate::cluster::{Plan, Running};
+use crate::doors::{self, Door, Turn};
 use crate::keys;
 use crate::project::Project;
 use crate::screen::{self, seconds, table};
 
 /// What `malha up` loads when nothing is named.
 const DEFAULT_MANIFESTS: &str = "k8s";
-
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
 
 /// Ports after the gateway's that load balancers may try.
 const PORTS_TRIED: u16 = 200;
@@ -56,7 +54,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     diagnostics.extend_from_slice(project.findings());
     report(&diagnostics)?;
     // Bound first: a port in use should not be found out after a minute of building.
-    let mut sockets = bind(&plan.doors(), arguments.gateway)?;
+    let sockets = bind(&plan.doors(), arguments.gateway)?;
     let engine = project.engine()?;
     prepare_images(&plan, &project, &engine)?;
 
@@ -72,11 +70,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     for problem in running.problems() {
         screen::findings(&format!("warning: {problem}"));
     }
-    let mut urls = Vec::new();
-    for (door, socket) in sockets.drain(..) {
-        let address = running.open(door.clone(), socket)?;
-        urls.push((door, address));
-    }
+    let urls = running.open(gateway.unwrap_or(arguments.gateway), sockets, report_door)?;
     let pods = running.pods();
     if arguments.logs {
         follow_logs(&running);
@@ -143,33 +137,19 @@ fn report(diagnostics: &[Diagnostic]) -> Result<()> {
     Ok(())
 }
 
-/// Binds the doors: the first to the gateway's address, the others to the ports after it.
+/// Binds the doors: the first to the gateway's address, the others to the ports after it. Node ports are not known yet.
 fn bind(doors: &[Door], gateway: SocketAddr) -> Result<Vec<(Door, TcpListener)>> {
     let mut sockets = Vec::new();
     let mut next = gateway.port();
-    for (index, door) in doors.iter().enumerate() {
-        let is_first = index == 0;
-        let last = if is_first { next } else { next.saturating_add(PORTS_TRIED) };
-        let socket = loop {
-            match listen(SocketAddr::new(gateway.ip(), next)) {
-                Ok(socket) => break socket,
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && next < last => next += 1,
-                Err(error) => return Err(cannot_listen(door, SocketAddr::new(gateway.ip(), next), &error)),
-            }
-        };
-        next = if gateway.port() == 0 { 0 } else { next.saturating_add(1) };
+    for (index, door) in doors.iter().filter(|door| door.node_port.is_none()).enumerate() {
+        let tries = if index == 0 { 0 } else { PORTS_TRIED };
+        let socket = doors::bind(door, gateway.ip(), next, tries)
+            .map_err(|(address, error)| cannot_listen(door, address, &error))?;
+        let taken = socket.local_addr()?.port();
+        next = if gateway.port() == 0 { 0 } else { taken.saturating_add(1) };
         sockets.push((door.clone(), socket));
     }
     Ok(sockets)
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restarted malha takes its port back at once; on Windows the option would mean something else.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 fn cannot_listen(door: &Door, address: SocketAddr, error: &io::Error) -> anyhow::Error {
@@ -239,6 +219,29 @@ fn follow_logs(running: &Running) {
     }
 }
 
+/// Where a door is, what it is, and whose.
+fn row(door: &Door, address: SocketAddr) -> [String; 3] {
+    let what = match (&door.entrance.kind, door.node_port) {
+        (malha_routing::ListenerKind::Gateway, _) => "gateway",
+        (malha_routing::ListenerKind::LoadBalancer { .. }, None) => "load balancer",
+        (malha_routing::ListenerKind::LoadBalancer { .. }, Some(_)) => "node port",
+    };
+    [format!("{}://{address}", door.scheme), what.to_owned(), format!("{}:{}", door.name, door.entrance.port)]
+}
+
+/// Says what became of a door that an object opened or closed after the start.
+fn report_door(turn: Turn) {
+    match turn {
+        // Every load balancer has node ports too, as in a cluster; they are in `kubectl get services`.
+        Turn::Opened(door, _) | Turn::Closed(door) if door.node_port.is_some() => {}
+        Turn::Opened(door, address) => screen::good("Opened", row(&door, address).join("  ")),
+        Turn::Closed(door) => screen::good("Closed", format_args!("{}:{}", door.name, door.entrance.port)),
+        Turn::Stuck(door, address, error) => {
+            screen::findings(&format!("warning: {}", cannot_listen(&door, address, &error)))
+        }
+    }
+}
+
 fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String], start: Instant) {
     for pod in pods.iter().filter(|pod| !pod.ready) {
         let reason = pod.reason.as_deref().unwrap_or(&pod.phase);
@@ -248,16 +251,7 @@ fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String],
     let ready = pods.iter().filter(|pod| pod.ready).count();
     screen::good("Ready", format_args!("{ready} of {} pods in {}", pods.len(), seconds(start.elapsed())));
     screen::note("");
-    let rows: Vec<[String; 3]> = urls
-        .iter()
-        .map(|(door, address)| {
-            let what = match door.entrance.kind {
-                malha_routing::ListenerKind::Gateway => "gateway",
-                malha_routing::ListenerKind::LoadBalancer { .. } => "load balancer",
-            };
-            [format!("{}://{address}", door.scheme), what.to_owned(), format!("{}:{}", door.name, door.entrance.port)]
-        })
-        .collect();
+    let rows: Vec<[String; 3]> = urls.iter().map(|(door, address)| row(door, *address)).collect();
     for line in table(&rows) {
         screen::data(line);
     }

@@ -98,11 +98,12 @@ async fn doors_open_on_sockets_and_close_when_drained() {
     let doors = plan.doors();
     let world = World::simulated(NOW, 1);
     let (mut running, _) = Running::start(plan, engine().clone(), project().images().clone(), world).await;
-    let mut addresses = Vec::new();
+    let mut bound = Vec::new();
     for door in doors {
-        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        addresses.push(running.open(door, socket).unwrap());
+        bound.push((door, tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap()));
     }
+    let opened = running.open("127.0.0.1:0".parse().unwrap(), bound, drop).unwrap();
+    let addresses: Vec<_> = opened.into_iter().map(|(_, address)| address).collect();
     let token = format!("Bearer {}", Cluster::admin());
     // The gateway, and posts-service after auth-service.
     for address in [addresses[0], addresses[2]] {
