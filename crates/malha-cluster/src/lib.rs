@@ -48,7 +48,7 @@ pub use codec::{DecodeError, Decoded, decode, encode};
 pub use control::ControlPlane;
 pub use error::{Cause, Error, qualified};
 pub use events::{Event, EventKind};
-pub use log::{Log, LogLine, LogPage};
+pub use log::{Log, LogLine, LogPage, Silence};
 pub use node::{Limits, Node, PodRequest, StartError};
 pub use object::{
     AuthorizationPolicy, DestinationRule, Gateway, Istio, Key, Kind, Object, PeerAuthentication, RequestAuthentication,

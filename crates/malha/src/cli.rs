@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -19,6 +20,10 @@ pub(crate) enum Command {
     Up(Up),
     /// Build the application of spin.toml into a local image
     Build(Build),
+    /// Print the path of the file by which kubectl finds the cluster that runs: export KUBECONFIG=$(malha kubeconfig)
+    Kubeconfig,
+    /// Run kubectl on the cluster that runs: malha kubectl -- get pods
+    Kubectl(Kubectl),
     /// Make the key pair that signs tokens, as a Secret
     Keygen(Keygen),
 }
@@ -38,6 +43,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) gateway: SocketAddr,
 
+    /// Where the Kubernetes API listens, on a loopback address; another free port if this one is taken
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6443")]
+    pub(crate) api: SocketAddr,
+
     /// Print what the pods log to stderr
     #[arg(long)]
     pub(crate) logs: bool,
@@ -54,6 +63,14 @@ pub(crate) struct Build {
     /// The version to build, instead of the one in spin.toml
     #[arg(long, value_name = "VERSION")]
     pub(crate) app_version: Option<String>,
+}
+
+/// `malha kubectl`
+#[derive(Debug, Args)]
+pub(crate) struct Kubectl {
+    /// What kubectl is to do
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// `malha keygen`

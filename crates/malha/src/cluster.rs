@@ -135,6 +135,11 @@ impl Running {
         self.node.lock().iter().map(|pod| (pod.name().to_owned(), pod.clone())).collect()
     }
 
+    /// The pods that run, as they come and go.
+    pub(crate) fn pods_running(&self) -> Arc<Mutex<Vec<Pod>>> {
+        Arc::clone(&self.node)
+    }
+
     /// Takes no new requests, lets those under way end for up to `grace`, and stops the pods. Says whether all ended.
     pub async fn stop(self, grace: Duration) -> bool {
         let all = match self.doors {

@@ -2,4 +2,6 @@
 
 pub(crate) mod build;
 pub(crate) mod keygen;
+pub(crate) mod kubeconfig;
+pub(crate) mod kubectl;
 pub(crate) mod up;

@@ -1,12 +1,14 @@
 //! The key pair that signs tokens: ES256 (RFC 7518 §3.4), in a Secret that git ignores.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use malha_world::Stream;
 use p256::SecretKey;
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
+
+use crate::private;
 
 /// The name that `k8s/kustomization.yaml` gives to the file.
 pub(crate) const FILE: &str = "00-jwt.yml";
@@ -32,7 +34,7 @@ pub(crate) fn generate(path: &Path, replace: bool, chance: &Stream) -> Result<()
         return Err(KeyError::Exists(path.into()));
     }
     let manifest = secret(chance)?;
-    write_private(path, manifest.as_bytes()).map_err(|error| KeyError::Write(path.into(), error))
+    private::write(path, manifest.as_bytes()).map_err(|error| KeyError::Write(path.into(), error))
 }
 
 fn secret(chance: &Stream) -> Result<String, KeyError> {
@@ -55,18 +57,6 @@ fn secret(chance: &Stream) -> Result<String, KeyError> {
 
 fn indent(pem: &str) -> String {
     pem.lines().map(|line| ["    ", line, "\n"].concat()).collect()
-}
-
-/// Writes the whole file or nothing, for nobody else to read.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Temporary files are made with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    // A crash must not leave the name without its content.
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ mod commands;
 mod doors;
 mod keeper;
 mod keys;
+mod kubeconfig;
 mod node;
+mod private;
 mod project;
 mod screen;
 
@@ -37,13 +39,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command {
-        Command::Build(arguments) => commands::build::run(&arguments),
-        Command::Keygen(arguments) => commands::keygen::run(&arguments),
-        Command::Up(arguments) => commands::up::run(&arguments),
+        Command::Build(arguments) => commands::build::run(&arguments).map(done),
+        Command::Keygen(arguments) => commands::keygen::run(&arguments).map(done),
+        Command::Kubeconfig => commands::kubeconfig::run().map(done),
+        Command::Kubectl(arguments) => commands::kubectl::run(&arguments),
+        Command::Up(arguments) => commands::up::run(&arguments).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             screen::error(&error);
             ExitCode::FAILURE

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use malha_cluster::PodRow;
 use malha_manifest::{Diagnostic, Input, Severity, missing_resources};
-use malha_runtime::{Engine, ImageName, Images};
+use malha_runtime::{Engine, ImageName, Images, Logs, Pod};
 use malha_world::World;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -195,27 +195,44 @@ fn no_such_image(
     anyhow!("{finding}")
 }
 
-/// Prints what pods log from now on, and their proxies where the mesh is told to (`meshConfig.accessLogFile`).
+/// Prints what pods log from now on, those that start later too, and their proxies where the mesh is told to
+/// (`meshConfig.accessLogFile`).
 fn follow_logs(running: &Running) {
     running.mesh().log_access(|workload, line| screen::log(&format!("{workload} istio-proxy"), line));
-    for (name, pod) in running.running() {
-        let logs = Arc::clone(pod.logs());
-        let mut changes = logs.changes();
-        tokio::spawn(async move {
-            let mut next = logs.next();
-            // A reader that is too slow misses lines; the pod never waits for it.
-            while changes.changed().await.is_ok() {
-                let page = logs.read(next);
-                next = page.next;
-                if page.missed > 0 {
-                    screen::log(&name, &format!("({} lines missed)", page.missed));
-                }
-                page.lines.iter().for_each(|line| screen::log(&name, &line.text));
-                if page.ended {
-                    break;
+    let (pods, mut versions) = (running.pods_running(), running.cluster().versions());
+    tokio::spawn(async move {
+        let mut followed: Vec<Arc<Logs>> = Vec::new();
+        loop {
+            let now: Vec<Pod> = pods.lock().clone();
+            followed.retain(|logs| now.iter().any(|pod| Arc::ptr_eq(pod.logs(), logs)));
+            for pod in now {
+                if !followed.iter().any(|logs| Arc::ptr_eq(pod.logs(), logs)) {
+                    followed.push(Arc::clone(pod.logs()));
+                    tokio::spawn(follow(pod.name().to_owned(), Arc::clone(pod.logs())));
                 }
             }
-        });
+            // Every pod that starts is a write.
+            if versions.changed().await.is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// Prints a pod's log until it ends. A reader that is too slow misses lines; the pod never waits for it.
+async fn follow(name: String, logs: Arc<Logs>) {
+    let mut changes = logs.changes();
+    let mut next = 0;
+    loop {
+        let page = logs.read(next);
+        next = page.next;
+        if page.missed > 0 {
+            screen::log(&name, &format!("({} lines missed)", page.missed));
+        }
+        page.lines.iter().for_each(|line| screen::log(&name, &line.text));
+        if page.ended || changes.changed().await.is_err() {
+            break;
+        }
     }
 }
 
