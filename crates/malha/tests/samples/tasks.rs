@@ -1,5 +1,5 @@
 //! Tasks of Istio's documentation that go on from the samples, with manifests of our own: "Fault Injection" (the delay),
-//! "Ingress Gateways", "Accessing External Services".
+//! "Ingress Gateways", "Accessing External Services"; and the reference of `Sidecar`.
 
 use tokio::time::Instant;
 
@@ -92,5 +92,27 @@ spec:
         ("http://edition.example.com:9080/", answer(502, "")),
     ] {
         assert_eq!(sample.pod(url, None).await, want, "{url}");
+    }
+}
+
+/// "The services can still be reached": what a `Sidecar` leaves out is no part of the mesh for its pods.
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_leaves_a_service_out_leaves_its_rules_out_too() {
+    for (mode, want) in [("ALLOW_ANY", answer(200, "details-v1")), ("REGISTRY_ONLY", answer(502, ""))] {
+        let sidecar = format!(
+            "
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: productpage}}
+spec:
+  workloadSelector: {{labels: {{app: productpage}}}}
+  egress: [{{hosts: [./ratings.default.svc.cluster.local]}}]
+  outboundTrafficPolicy: {{mode: {mode}}}
+"
+        );
+        let files = ["bookinfo.yaml", "fault-injection-details-v1.yaml"];
+        let Some(sample) = Sample::start(&files, &sidecar).await else { return };
+        assert_eq!(sample.pod("http://details:9080/details/0", None).await, want, "{mode}");
+        assert_eq!(sample.pod("http://ratings:9080/ratings/0", None).await, answer(200, "ratings-v1"));
     }
 }
