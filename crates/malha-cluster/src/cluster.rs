@@ -1,6 +1,7 @@
 //! The cluster as its users hold it: the state behind a lock, and the tasks that start and stop pods.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::{Arc, Weak};
 
 use malha_routing::{KeySource, Snapshot};
@@ -10,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::connect::{ConnectError, Connecting, PodStream};
 use crate::error::Error;
 use crate::events::Event;
 use crate::log::Log;
@@ -163,6 +165,15 @@ impl<N: Node> Cluster<N> {
         // A container is never started again yet: there is no run before.
         let running = state.running(pod).filter(|_| !previous)?;
         Some(self.0.node.log(running))
+    }
+
+    /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.
+    pub fn connect(&self, pod: &Key, port: u16, stream: Box<dyn PodStream>) -> Connecting {
+        let running = self.0.state.lock().running(pod).cloned();
+        match running {
+            Some(running) => self.0.node.connect(&running, port, stream),
+            None => Box::pin(ready(Err(ConnectError::NotRunning))),
+        }
     }
 
     /// The version of the store, to wait for the next write.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
+use crate::connect::{Connecting, PodStream};
 use crate::log::Log;
 use crate::node::Node;
 use crate::object::Key;
@@ -24,6 +25,9 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// The log of a pod's container as it runs, or of its run before; `None` if there was none.
     fn log(&self, pod: &Key, previous: bool) -> Option<Arc<dyn Log>>;
+
+    /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.
+    fn connect(&self, pod: &Key, port: u16, stream: Box<dyn PodStream>) -> Connecting;
 }
 
 impl<N: Node> ControlPlane for Cluster<N> {
@@ -41,5 +45,9 @@ impl<N: Node> ControlPlane for Cluster<N> {
 
     fn log(&self, pod: &Key, previous: bool) -> Option<Arc<dyn Log>> {
         Self::log(self, pod, previous)
+    }
+
+    fn connect(&self, pod: &Key, port: u16, stream: Box<dyn PodStream>) -> Connecting {
+        Self::connect(self, pod, port, stream)
     }
 }

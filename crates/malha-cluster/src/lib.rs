@@ -23,6 +23,7 @@
 mod address;
 mod cluster;
 mod codec;
+mod connect;
 mod control;
 mod controllers;
 mod error;
@@ -45,6 +46,7 @@ mod view;
 
 pub use cluster::{Applied, Cluster, Outcome};
 pub use codec::{DecodeError, Decoded, decode, encode};
+pub use connect::{ConnectError, Connecting, PodStream};
 pub use control::ControlPlane;
 pub use error::{Cause, Error, qualified};
 pub use events::{Event, EventKind};

@@ -1,9 +1,11 @@
 //! The kubelet's other side: what really runs pods.
 
 use std::fmt;
+use std::future::ready;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use crate::connect::{ConnectError, Connecting, PodStream};
 use crate::log::{Log, Silence};
 use crate::selector::Labels;
 
@@ -23,6 +25,13 @@ pub trait Node: Send + Sync + 'static {
     fn log(&self, pod: &Self::Pod) -> Arc<dyn Log> {
         let _ = pod;
         Arc::new(Silence)
+    }
+
+    /// Answers what comes in on `stream`, a connection to a port of the pod from within the pod's own network: nothing
+    /// listens there, unless the node says otherwise.
+    fn connect(&self, pod: &Self::Pod, port: u16, stream: Box<dyn PodStream>) -> Connecting {
+        let _ = (pod, port, stream);
+        Box::pin(ready(Err(ConnectError::Refused)))
     }
 }
 
