@@ -158,10 +158,16 @@ impl SendError {
         failure
     }
 
-    /// Why the body of an answer broke off.
+    /// Why the body of an answer broke off. One whose end does not come is no HTTP for Envoy (`UPE`), unless the connection
+    /// was reset under it.
     pub fn of_body(error: &hyper::Error) -> Self {
-        // Half a body is no protocol error: its end just did not come.
-        Self::exchange(error, true, false)
+        let mut failure = Self::exchange(error, true, false);
+        let causes = || successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+        let mut io = causes().filter_map(|cause| cause.downcast_ref::<io::Error>());
+        if error.is_incomplete_message() || io.any(|io| innermost(io).kind() == io::ErrorKind::UnexpectedEof) {
+            failure.reason = Reason::ProtocolError;
+        }
+        failure
     }
 }
 

@@ -1,15 +1,17 @@
 //! The form that a request takes on the wire: HTTP/1.1 has the authority in `host`, HTTP/2 in the URI (RFC 9112 section
 //! 3.2, RFC 9113 section 8.3.1).
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http_body::Body;
 
 use crate::client::error::SendError;
 use crate::client::target::Target;
 
-/// Origin form, and a `host`.
-pub(super) fn http1<B>(request: &mut Request<B>, target: &Target) -> Result<(), SendError> {
+/// Origin form, and a `host`; no body is said to be none, where the method leaves that open (Envoy,
+/// `StreamEncoderImpl::encodeHeadersBase`, `HeaderUtility::requestShouldHaveNoBody`).
+pub(super) fn http1<B: Body>(request: &mut Request<B>, target: &Target) -> Result<(), SendError> {
     *request.version_mut() = Version::HTTP_11;
     if !request.headers().contains_key(HOST) {
         let host = match request.uri().authority() {
@@ -23,7 +25,18 @@ pub(super) fn http1<B>(request: &mut Request<B>, target: &Target) -> Result<(), 
         let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from(path);
     }
+    if request.body().is_end_stream() && may_have_body(request.method()) && !is_framed(request.headers()) {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     Ok(())
+}
+
+fn may_have_body(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::TRACE | Method::CONNECT)
+}
+
+fn is_framed(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Absolute form, and no `host`.
@@ -80,7 +93,7 @@ mod tests {
         ] {
             let request = || {
                 let request = Request::builder().method(method).uri(uri);
-                host.iter().fold(request, |request, host| request.header(HOST, *host)).body(()).unwrap()
+                host.iter().fold(request, |request, host| request.header(HOST, *host)).body(String::new()).unwrap()
             };
             let to = target(to.0, to.1);
             let mut sent = request();
@@ -89,6 +102,29 @@ mod tests {
             let mut sent = request();
             http2(&mut sent, &to).unwrap();
             assert_eq!((sent.headers().get(HOST), &*sent.uri().to_string()), (None, want2));
+        }
+    }
+
+    #[test]
+    fn no_body_has_a_length_where_there_might_be_one() {
+        for (method, body, said, want) in [
+            ("POST", "", None, Some("0")),
+            ("OPTIONS", "", None, Some("0")),
+            ("PROPFIND", "", None, Some("0")),
+            ("POST", "", Some("0"), Some("0")),
+            ("GET", "", Some("0"), Some("0")),
+            ("GET", "", None, None),
+            ("HEAD", "", None, None),
+            ("DELETE", "", None, None),
+            ("TRACE", "", None, None),
+            ("POST", "x", None, None),
+        ] {
+            let request = Request::builder().method(method).uri("/");
+            let request = said.iter().fold(request, |request, said| request.header(CONTENT_LENGTH, *said));
+            let mut request = request.body(body.to_owned()).unwrap();
+            http1(&mut request, &target("t", 80)).unwrap();
+            let got = request.headers().get(CONTENT_LENGTH).map(|length| length.to_str().unwrap());
+            assert_eq!(got, want, "{method} {body:?} {said:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HeaderName, UPGRADE};
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::activity::Activity;
-use super::gate::{Broken, Gate};
+use super::gate::{Gate, Progress};
 use super::limits;
 use super::refusal::Refusal;
 use super::reply::Reply;
@@ -45,6 +45,11 @@ pub struct Connection {
     /// What TLS found out, if the connection has it.
     pub tls: Option<Session>,
 }
+
+/// An extension of answers that whoever was asked gave without regard to the request's body: Envoy gives one that it has
+/// at once before it looks at the body, and then ends an HTTP/1 connection if there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Unasked;
 
 /// What all connections of a server share.
 #[derive(Clone)]
@@ -165,17 +170,19 @@ where
 {
     let secure = connection.tls.is_some();
     let connection = Arc::new(connection);
-    let (activity, broken, cut) = (Activity::new(), Arc::new(Broken::default()), Arc::new(Notify::new()));
+    let (activity, progress, cut) = (Activity::new(), Arc::new(Progress::default()), Arc::new(Notify::new()));
     let answer = terms.answer.clone();
     let number = AtomicU64::new(0);
     let service = {
-        let (activity, broken, cut) = (Arc::clone(&activity), Arc::clone(&broken), Arc::clone(&cut));
+        let (activity, progress, cut) = (Arc::clone(&activity), Arc::clone(&progress), Arc::clone(&cut));
         service_fn(move |mut request: Request<Incoming>| {
             let number = number.fetch_add(1, Ordering::Relaxed) + 1;
             let busy = activity.begin();
             let checked = check(&mut request);
+            let bodiless = request.body().is_end_stream() && *request.method() != Method::CONNECT;
+            let multiplexed = request.version() == Version::HTTP_2;
             let answered = checked.map(|()| answer(request, Arc::clone(&connection)));
-            let (broken, cut) = (Arc::clone(&broken), Arc::clone(&cut));
+            let (progress, cut) = (Arc::clone(&progress), Arc::clone(&cut));
             async move {
                 let answered = match answered {
                     Ok(answered) => answered,
@@ -183,13 +190,25 @@ where
                     Err(None) => return Err(Cut),
                 };
                 let mut answered = pin!(answered);
+                let mut at_once = true;
                 // Both sides are polled by the same task: whenever the body broke, this is polled next.
-                let answered = poll_fn(|context| match broken.of(number) {
+                let outcome = poll_fn(|context| match progress.broken(number) {
                     Some(how) => Poll::Ready(Err(how)),
-                    None => answered.as_mut().poll(context).map(Ok),
+                    None => {
+                        let answered = answered.as_mut().poll(context).map(Ok);
+                        at_once &= answered.is_ready();
+                        answered
+                    }
                 });
-                match answered.await {
-                    Ok(Some(response)) => Ok(response.map(|body| Reply::Answer { body, busy })),
+                match outcome.await {
+                    Ok(Some(mut response)) => {
+                        // Nobody waits for the rest of a request that is answered (Envoy, `ActiveStream::encodeHeaders`).
+                        let unread = at_once && response.extensions().get::<Unasked>().is_some();
+                        if !multiplexed && !bodiless && (unread || !progress.is_whole(number)) {
+                            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        Ok(response.map(|body| Reply::Answer { body, busy }))
+                    }
                     Err(Some(refusal)) => Ok(refuse(refusal)),
                     Ok(None) | Err(None) => {
                         cut.notify_one();
@@ -201,7 +220,7 @@ where
     };
     match protocol {
         Protocol::Http1 => {
-            let io = TokioIo::new(Gate::new(io, secure, broken));
+            let io = TokioIo::new(Gate::new(io, secure, progress));
             supervise(http1().serve_connection(io, service), &mut terms.drain, &activity, &cut).await;
         }
         Protocol::Http2 => {

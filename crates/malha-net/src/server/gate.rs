@@ -2,7 +2,7 @@
 //!
 //! hyper gets whole heads or nothing of them. One that must be refused is replaced by a request that stands for its
 //! refusal, which is thereby answered in its turn. After it no byte passes. A body that breaks its framing ends with an
-//! error, and whoever is answering that request learns of it ([`Broken`]).
+//! error, and whoever is answering that request learns of it ([`Progress`]).
 
 use std::future::Future;
 use std::io;
@@ -19,9 +19,14 @@ use super::head::{Found, Framing, examine, is_blank};
 use super::limits::{HEAD_BYTES, HEAD_TIME, LINGER_TIME};
 use super::refusal::Refusal;
 
-/// Which request of a connection had a body that broke off, if one had, and how.
+/// How far the requests of a connection have come.
 #[derive(Debug, Default)]
-pub(super) struct Broken(AtomicU64);
+pub(super) struct Progress {
+    /// Which of them had a body that broke off, if one had, and how.
+    broken: AtomicU64,
+    /// How many have come to their end.
+    whole: AtomicU64,
+}
 
 /// What there is to say about a body that broke off: a refusal, or nothing, since the client has gone.
 pub(super) type Break = Option<Refusal>;
@@ -29,16 +34,21 @@ pub(super) type Break = Option<Refusal>;
 /// No refusal's number.
 const GONE: u8 = u8::MAX;
 
-impl Broken {
+impl Progress {
+    /// Whether the request with this number, the first being 1, is there to its last byte.
+    pub(super) fn is_whole(&self, request: u64) -> bool {
+        self.whole.load(Ordering::Relaxed) >= request
+    }
+
     /// What became of the request with this number, the first being 1, if its body broke off.
-    pub(super) fn of(&self, request: u64) -> Option<Break> {
-        let broken = self.0.load(Ordering::Relaxed);
+    pub(super) fn broken(&self, request: u64) -> Option<Break> {
+        let broken = self.broken.load(Ordering::Relaxed);
         (broken >> 8 == request).then(|| Refusal::numbered(broken.to_le_bytes()[0]))
     }
 
     fn tell(&self, request: u64, broken: Break) {
         let number = broken.map_or(GONE, Refusal::number);
-        self.0.store(request << 8 | u64::from(number), Ordering::Relaxed);
+        self.broken.store(request << 8 | u64::from(number), Ordering::Relaxed);
     }
 }
 
@@ -55,11 +65,13 @@ pub(super) struct Gate<S> {
     /// How many of them may pass, and how many have.
     open: usize,
     gone: usize,
+    /// What is held was rewritten, and has to be looked at anew.
+    anew: bool,
     /// How many it takes to look at a head again that is not whole.
     look: usize,
     /// When the head that is held is late; once refused, when we stop to wait for the client.
     late: Option<Pin<Box<Sleep>>>,
-    broken: Arc<Broken>,
+    progress: Arc<Progress>,
 }
 
 #[derive(Debug)]
@@ -75,8 +87,8 @@ enum At {
 
 impl<S> Gate<S> {
     /// A gate before `io`; `secure` says whether it is TLS.
-    pub(super) fn new(io: S, secure: bool, broken: Arc<Broken>) -> Self {
-        Self { io, secure, at: At::Head, requests: 0, held: Vec::new(), open: 0, gone: 0, look: 0, late: None, broken }
+    pub(super) fn new(io: S, secure: bool, progress: Arc<Progress>) -> Self {
+        Self { io, secure, at: At::Head, requests: 0, held: Vec::new(), open: 0, gone: 0, anew: false, look: 0, late: None, progress }
     }
 
     /// How many of `bytes`, the next of the connection, may pass. The rest is to be held, unless all is over.
@@ -89,10 +101,15 @@ impl<S> Gate<S> {
                         next += length;
                         self.requests += 1;
                         self.at = match framing {
-                            Framing::Length(0) => At::Head,
+                            Framing::Length(0) => self.ended(),
                             Framing::Length(length) => At::Length(length),
                             Framing::Chunked => At::Chunks(Box::default()),
                         };
+                    }
+                    Found::Rewritten(length, mut head) => {
+                        head.extend_from_slice(&rest[length..]);
+                        (self.held, self.anew) = (head, true);
+                        break;
                     }
                     Found::Partial => break,
                     Found::Refused(refusal) => {
@@ -105,18 +122,18 @@ impl<S> Gate<S> {
                     next += taken;
                     *left -= taken as u64;
                     if *left == 0 {
-                        self.at = At::Head;
+                        self.at = self.ended();
                     }
                 }
                 At::Chunks(chunks) => match chunks.follow(rest) {
                     Followed::All => next = bytes.len(),
                     Followed::Ended(length) => {
                         next += length;
-                        self.at = At::Head;
+                        self.at = self.ended();
                     }
                     Followed::Broken(length, refusal) => {
                         next += length;
-                        self.broken.tell(self.requests, Some(refusal));
+                        self.progress.tell(self.requests, Some(refusal));
                         self.at = At::Broken;
                         break;
                     }
@@ -125,6 +142,12 @@ impl<S> Gate<S> {
             }
         }
         next
+    }
+
+    /// A request has come to its end, and a head is next.
+    fn ended(&self) -> At {
+        self.progress.whole.store(self.requests, Ordering::Relaxed);
+        At::Head
     }
 
     /// Lets what stands for `refusal` be the last to pass.
@@ -138,7 +161,7 @@ impl<S> Gate<S> {
     /// Keeps the beginning of a head, and sets it a time.
     fn hold(&mut self, head: &[u8]) {
         // Empty lines mean nothing, and set no time; half of one may become anything.
-        if !matches!(self.at, At::Head) || (is_blank(head) && !head.ends_with(b"\r")) {
+        if self.anew || !matches!(self.at, At::Head) || (is_blank(head) && !head.ends_with(b"\r")) {
             return;
         }
         self.held.extend_from_slice(head);
@@ -155,8 +178,19 @@ impl<S> Gate<S> {
         if !ends && self.held.len() < self.look.min(HEAD_BYTES) {
             return;
         }
+        self.look_again();
+    }
+
+    /// Lets as much pass of what is held as may.
+    fn look_again(&mut self) {
+        self.anew = false;
         let held = std::mem::take(&mut self.held);
         let open = self.pass(&held);
+        if self.anew {
+            self.held.splice(..0, held[..open].iter().copied());
+            (self.open, self.gone) = (open, 0);
+            return;
+        }
         if matches!(self.at, At::Refused) && open == 0 {
             return;
         }
@@ -194,7 +228,11 @@ impl<S> Gate<S> {
         }
         let rest = self.held.split_off(self.open);
         (self.held, self.open, self.gone) = (Vec::new(), 0, 0);
-        self.hold(&rest);
+        if self.anew {
+            self.held = rest;
+        } else {
+            self.hold(&rest);
+        }
     }
 }
 
@@ -205,6 +243,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
             if me.open > 0 {
                 me.give(buf);
                 return Poll::Ready(Ok(()));
+            }
+            if me.anew {
+                me.look_again();
+                continue;
             }
             match me.at {
                 // The end would be read as the client's, who then gets no answer.
@@ -219,7 +261,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 if bytes.is_empty() {
                     // A client that hangs up in the middle of its request wants no answer, as Envoy sees it.
                     if matches!(me.at, At::Length(_) | At::Chunks(_)) {
-                        me.broken.tell(me.requests, None);
+                        me.progress.tell(me.requests, None);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -270,12 +312,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         Pin::new(&mut self.get_mut().io).poll_flush(context)
     }
 
-    /// After a refusal the client is read out for a while: bytes that nobody reads make the system reset the connection,
-    /// and the client could lose the answer (Envoy, `delayed_close_timeout`).
+    /// After a refusal, or an answer to half a request, the client is read out for a while: bytes that nobody reads make
+    /// the system reset the connection, and the client could lose the answer (Envoy, `delayed_close_timeout`).
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         ready!(Pin::new(&mut me.io).poll_shutdown(context))?;
-        if !matches!(me.at, At::Refused | At::Broken) {
+        if matches!(me.at, At::Head) {
             return Poll::Ready(Ok(()));
         }
         let late = me.late.get_or_insert_with(|| Box::pin(sleep(LINGER_TIME)));
@@ -318,6 +360,7 @@ mod tests {
         "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
         "GET http://b/x?y HTTP/1.1\r\nhost: a\r\nx: y z\r\n\r\n",
         "POST /1 HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc",
+        "POST /<`?`<\"> HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc",
         "POST /2 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n",
         "POST /3 HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: a\r\n\r\n1 \r\na\r\n00\r\nt: u\r\n\r\n",
         "PUT /4 HTTP/1.1\nhost: a\nexpect: 100-continue\ncontent-length: 1\n\na",
@@ -326,6 +369,7 @@ mod tests {
     ];
 
     const PIECES: &[&str] = &[
+        "<",
         "\r",
         "\n",
         "\r\n",
@@ -394,10 +438,10 @@ mod tests {
     /// another reason than the gate's.
     async fn through(wire: &[u8], step: usize) -> (Vec<String>, String) {
         let (mut client, server) = duplex(1 << 20);
-        let broken = Arc::new(Broken::default());
+        let progress = Arc::new(Progress::default());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let service = service_fn(|request: Request<Incoming>| {
-            let (broken, seen) = (Arc::clone(&broken), Arc::clone(&seen));
+            let (progress, seen) = (Arc::clone(&progress), Arc::clone(&seen));
             async move {
                 if Refusal::of(&request).is_none() {
                     seen.lock().push(format!("{} {}", request.method(), request.uri()));
@@ -405,7 +449,7 @@ mod tests {
                 let number = seen.lock().len() as u64;
                 let body = request.into_body().collect().await;
                 assert!(
-                    body.is_ok() || broken.of(number).is_some(),
+                    body.is_ok() || progress.broken(number).is_some(),
                     "hyper refused a body: {body:?} of {:?}",
                     String::from_utf8_lossy(wire)
                 );
@@ -413,7 +457,7 @@ mod tests {
                 Ok::<_, Infallible>(response.unwrap())
             }
         });
-        let gate = Gate::new(server, false, Arc::clone(&broken));
+        let gate = Gate::new(server, false, Arc::clone(&progress));
         let connection = http1().serve_connection(TokioIo::new(gate), service);
         let writes = async {
             for part in wire.chunks(step) {
@@ -445,6 +489,10 @@ mod tests {
             let (seen, text) = runtime.unwrap().block_on(through(&wire, step));
             let mut gate = Gate::new((), false, Arc::default());
             gate.pass(&wire);
+            while gate.anew {
+                gate.held.drain(..gate.open);
+                gate.look_again();
+            }
             // Those behind a `connection: close` or a `CONNECT` are not asked for.
             prop_assert!(seen.len() as u64 <= gate.requests, "{seen:?}, and the gate counts {}", gate.requests);
             // hyper's own refusals name no server.

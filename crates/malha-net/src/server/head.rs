@@ -12,14 +12,12 @@
 //! | a header's value goes on in the next line (obs-fold) | joined by a space | 400 |
 //! | CR without LF, before the request line or in a header's value | dropped | 400 |
 //! | a tab, or space at the end, in the request line | skipped | 400 |
-//! | bytes in a target that http's `Uri` has no place for (`<`, `>`, `\`, `^`, …) | escaped | 400 |
-//! | `http://host?query`, without a path | the path is `?query` | the path is `/?query` |
+//! | `"`, `<` and `>` in a query, for which http's `Uri` has no place | stay | escaped |
 //! | LF instead of CRLF behind a chunk's data | accepted | 400 |
 //! | chunk sizes and extensions of more than 16 KiB in a body | accepted | 400 |
 //! | `Content-Length` beyond 2⁶³ | waits for it | 400 |
 
 use http::Uri;
-use http::uri::PathAndQuery;
 
 use super::host;
 use super::limits::{HEAD_BYTES, HEADERS};
@@ -68,6 +66,8 @@ const METHODS: [&str; 34] = [
 pub(super) enum Found {
     /// A head of so many bytes, empty lines before it included, and what comes after it.
     Whole(usize, Framing),
+    /// A head of so many bytes, and how it is to be written for it to pass.
+    Rewritten(usize, Vec<u8>),
     /// The beginning of one.
     Partial,
     /// None that may pass.
@@ -86,8 +86,9 @@ pub(super) enum Framing {
 /// Looks at what `bytes` begin with. `secure` says whether they came through TLS.
 pub(super) fn examine(bytes: &[u8], secure: bool) -> Found {
     match read(bytes, secure) {
-        Ok(Some((len, _))) if len > HEAD_BYTES => Found::Refused(Refusal::TooLarge),
-        Ok(Some((len, framing))) => Found::Whole(len, framing),
+        Ok(Some(Head { length, .. })) if length > HEAD_BYTES => Found::Refused(Refusal::TooLarge),
+        Ok(Some(Head { length, escapes: true, .. })) => Found::Rewritten(length, escaped(&bytes[..length])),
+        Ok(Some(Head { length, framing, .. })) => Found::Whole(length, framing),
         Ok(None) if bytes.len() > HEAD_BYTES => Found::Refused(Refusal::TooLarge),
         Ok(None) => Found::Partial,
         Err(refusal) => Found::Refused(refusal),
@@ -99,7 +100,38 @@ pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| b"\r\n".contains(byte))
 }
 
-fn read(bytes: &[u8], secure: bool) -> Result<Option<(usize, Framing)>, Refusal> {
+/// What a head is, as far as it is looked at.
+struct Head {
+    length: usize,
+    framing: Framing,
+    /// Its target has bytes that [have no place](misplaced).
+    escapes: bool,
+}
+
+/// Whether http's `Uri` has no place for a byte that Envoy takes. In a path Envoy escapes them itself.
+fn misplaced(byte: u8, in_query: bool) -> bool {
+    matches!((byte, in_query), (b'<' | b'>', _) | (b'`', false) | (b'"', true))
+}
+
+/// A head with escapes in its target for what has no place there.
+fn escaped(head: &[u8]) -> Vec<u8> {
+    let start = head.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
+    let end = start + head[start..].iter().position(|byte| *byte == b'\n').unwrap_or_default();
+    let mut out = Vec::with_capacity(head.len() + 16);
+    let mut in_query = false;
+    for byte in &head[start..end] {
+        in_query |= *byte == b'?';
+        if misplaced(*byte, in_query) {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            out.push(*byte);
+        }
+    }
+    out.extend_from_slice(&head[end..]);
+    out
+}
+
+fn read(bytes: &[u8], secure: bool) -> Result<Option<Head>, Refusal> {
     let mut lines = Lines { bytes, at: 0 };
     let request = loop {
         match lines.next()? {
@@ -143,7 +175,7 @@ fn read(bytes: &[u8], secure: bool) -> Result<Option<(usize, Framing)>, Refusal>
         (None, 1..) => return Err(Refusal::Coding),
         (length, _) => Framing::Length(length.unwrap_or_default()),
     };
-    Ok(Some((lines.at, framing)))
+    Ok(Some(Head { length: lines.at, framing, escapes: request.escapes }))
 }
 
 /// Whether a request line may begin like this: garbage is not waited for.
@@ -181,6 +213,8 @@ struct RequestLine {
     is_connect: bool,
     /// The target has an authority, and `Host` will not be looked at.
     names_host: bool,
+    /// The target has bytes that [have no place](misplaced).
+    escapes: bool,
 }
 
 fn request_line(line: &[u8], secure: bool) -> Result<RequestLine, Refusal> {
@@ -208,13 +242,13 @@ fn check_target(method: &[u8], target: &[u8], secure: bool) -> Result<RequestLin
         let fits = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
         let fits =
             fits && !host.is_empty() && host.iter().copied().all(host::is_host_byte) && Uri::try_from(target).is_ok();
-        return if fits { Ok(RequestLine { is_connect: true, names_host: true }) } else { Err(Refusal::Malformed) };
+        return if fits { Ok(RequestLine { is_connect: true, names_host: true, escapes: false }) } else { Err(Refusal::Malformed) };
     }
     if target == b"*" {
         return if method == b"OPTIONS" { Ok(RequestLine::default()) } else { Err(Refusal::Malformed) };
     }
     if target.starts_with(b"/") {
-        return check_path(target).map(|()| RequestLine::default());
+        return check_path(target).map(|escapes| RequestLine { escapes, ..RequestLine::default() });
     }
     let after = |scheme: &[u8]| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
@@ -231,24 +265,25 @@ fn check_target(method: &[u8], target: &[u8], secure: bool) -> Result<RequestLin
     if host.is_empty() || !host.iter().copied().all(host::is_host_byte) {
         return Err(Refusal::Malformed);
     }
-    check_path(path)?;
-    if Uri::try_from(target).is_err() {
+    let escapes = check_path(path)?;
+    // With escapes, it is looked at again.
+    if !escapes && Uri::try_from(target).is_err() {
         return Err(Refusal::Malformed);
     }
     if scheme_is_secure && !secure {
         return Err(Refusal::Scheme);
     }
-    Ok(RequestLine { is_connect: false, names_host: true })
+    Ok(RequestLine { is_connect: false, names_host: true, escapes })
 }
 
-fn check_path(path: &[u8]) -> Result<(), Refusal> {
-    let mut usual = true;
-    let mut fragment = false;
+/// Whether a path and query have bytes that [have no place](misplaced).
+fn check_path(path: &[u8]) -> Result<bool, Refusal> {
+    let (mut fragment, mut in_query, mut escapes) = (false, false, false);
     for byte in path {
         match byte {
             b'#' => fragment = true,
-            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => usual = false,
-            b'!'..=b'~' => {}
+            b'?' => in_query = true,
+            b'!'..=b'~' => escapes |= misplaced(*byte, in_query),
             _ => return Err(Refusal::Malformed),
         }
     }
@@ -256,7 +291,7 @@ fn check_path(path: &[u8]) -> Result<(), Refusal> {
     if fragment {
         return Err(Refusal::Fragment);
     }
-    if usual || PathAndQuery::try_from(path).is_ok() { Ok(()) } else { Err(Refusal::Malformed) }
+    Ok(escapes)
 }
 
 /// The name and value of a header or trailer line.

@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-pub use connection::Connection;
+pub use connection::{Connection, Unasked};
 use connection::{Streams, Terms, serve};
 use limits::{ACCEPT_PAUSE, CONNECTIONS};
 pub use tls::{ServerTls, Session};

@@ -193,7 +193,7 @@ async fn a_body_that_breaks_off_is_an_error_and_its_connection_is_gone() {
     let (client, target) = (Client::new(), http1(address));
     let response = client.send(&target, request(), &SendOptions::default()).await.unwrap();
     let error = response.into_body().collect().await.unwrap_err();
-    assert_eq!(SendError::of_body(&error).reason, Reason::ConnectionTermination);
+    assert_eq!(SendError::of_body(&error).reason, Reason::ProtocolError);
     assert_eq!(client.idle(), 0);
 }
 

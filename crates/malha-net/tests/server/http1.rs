@@ -91,6 +91,8 @@ const HEADS: &[(&str, (&str, &str))] = &[
     ("GET * HTTP/1.1\r\nhost: a\r\n\r\n", BAD),
     ("GET /a#b HTTP/1.1\r\nhost: a\r\n\r\n", BARE),
     ("GET /%zz?{} HTTP/1.1\r\nhost: a\r\n\r\n", ("200 OK", "GET true a /%zz?{} ")),
+    ("GET /<`>?<`> HTTP/1.1\r\nhost: a\r\n\r\n", ("200 OK", "GET true a /%3C%60%3E?%3C`%3E ")),
+    ("\r\nGET http://a/x?\"< HTTP/1.1\r\nhost: a\r\n\r\n", ("200 OK", "GET true a /x?%22%3C ")),
     ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", ("200 OK", "OPTIONS true a * ")),
     ("CONNECT a HTTP/1.1\r\nhost: a\r\n\r\n", BAD),
     ("CONNECT /x HTTP/1.1\r\nhost: a\r\n\r\n", BAD),
