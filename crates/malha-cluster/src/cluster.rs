@@ -4,26 +4,29 @@ use std::fmt;
 use std::future::ready;
 use std::sync::{Arc, Weak};
 
+use k8s_openapi::api::core::v1::Event;
 use malha_routing::{KeySource, Snapshot};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::connect::{ConnectError, Connecting, PodStream};
 use crate::error::Error;
-use crate::events::Event;
+use crate::kubelet::probes::{self, Answer};
+use crate::kubelet::worker::ProbeTask;
 use crate::log::Log;
 use crate::node::{Node, PodRequest, StartError};
 use crate::object::{Key, Object};
 use crate::pilot::Finding;
 use crate::registry::{Deletion, Registry};
-use crate::state::{State, Work};
+use crate::state::{Report, State, Work};
 use crate::store::Store;
 use crate::view::{self, GatewayRow, PodRow, ServiceRow};
 
-/// How many finished starts are taken in one go: their pods become endpoints in one snapshot.
+/// How many reports of the node are taken in one go: pods that start together become endpoints in one snapshot.
 const BATCH: usize = 1_024;
 
 /// A cluster of one node. A handle: clones are the same cluster.
@@ -34,17 +37,16 @@ struct Inner<N: Node> {
     runtime: Handle,
     state: Mutex<State<N::Pod>>,
     publish: Publish<N::Pod>,
-    finished: mpsc::UnboundedSender<Finished<N::Pod>>,
-    /// Pods being started.
-    starting: watch::Sender<usize>,
+    reports: mpsc::UnboundedSender<Report<N::Pod>>,
+    /// What the node is at and somebody may wait for: starts, stops, probes of pods that are not ready.
+    busy: watch::Sender<usize>,
+    /// When to look although nothing has changed.
+    wake: watch::Sender<Option<Instant>>,
     /// The store's, after the last change.
     version: watch::Sender<u64>,
 }
 
 type Publish<P> = Box<dyn Fn(Arc<Snapshot<P>>) + Send + Sync>;
-
-/// A pod's uid, and what its start came to.
-type Finished<P> = (String, Result<P, StartError>);
 
 /// What an apply did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,17 +98,20 @@ impl<N: Node> Cluster<N> {
     /// Outside of a tokio runtime.
     pub fn new(node: N, world: &World, publish: impl Fn(Arc<Snapshot<N::Pod>>) + Send + Sync + 'static) -> Self {
         let runtime = Handle::current();
-        let (finished, results) = mpsc::unbounded_channel();
+        let (reports, results) = mpsc::unbounded_channel();
+        let state = State::new(world, &node.machine());
         let inner = Arc::new(Inner {
             node: Arc::new(node),
-            state: Mutex::new(State::new(world)),
+            state: Mutex::new(state),
             publish: Box::new(publish),
-            finished,
-            starting: watch::Sender::new(0),
+            reports,
+            busy: watch::Sender::new(0),
+            wake: watch::Sender::new(None),
             version: watch::Sender::new(0),
             runtime,
         });
         inner.runtime.spawn(take_in(Arc::downgrade(&inner), results));
+        inner.runtime.spawn(keep_time(Arc::downgrade(&inner), inner.wake.subscribe()));
         Self(inner)
     }
 
@@ -132,11 +137,12 @@ impl<N: Node> Cluster<N> {
         self.0.change(|state| state.learn_keys(source, text))
     }
 
-    /// Waits until no pod is being started: each one is ready or says why not.
+    /// Waits until no pod is being started, asked for the first time how it is, or stopped: each one is ready or says why
+    /// not. Does not wait for what waits itself: a `preStop` that sleeps, a back-off, a probe with a delay.
     pub async fn settled(&self) {
-        let mut starting = self.0.starting.subscribe();
+        let mut busy = self.0.busy.subscribe();
         // The sender is in `self`: it cannot be gone.
-        let _ = starting.wait_for(|count| *count == 0).await;
+        let _ = busy.wait_for(|count| *count == 0).await;
     }
 
     /// Closes the mesh's entrances, stops all pods and waits for those that ran. The cluster starts none afterwards.
@@ -146,7 +152,7 @@ impl<N: Node> Cluster<N> {
             let mut state = self.0.state.lock();
             let Work { snapshot, stop, .. } = state.close();
             snapshot.into_iter().for_each(&self.0.publish);
-            for pod in stop {
+            for (_, pod) in stop {
                 let node = Arc::clone(&self.0.node);
                 stopping.spawn_on(async move { node.stop(pod).await }, &self.0.runtime);
             }
@@ -161,10 +167,7 @@ impl<N: Node> Cluster<N> {
 
     /// The log of a pod's container as it runs, or of its run before; `None` if there was none.
     pub fn log(&self, pod: &Key, previous: bool) -> Option<Arc<dyn Log>> {
-        let state = self.0.state.lock();
-        // A container is never started again yet: there is no run before.
-        let running = state.running(pod).filter(|_| !previous)?;
-        Some(self.0.node.log(running))
+        self.0.state.lock().log(pod, previous)
     }
 
     /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.
@@ -201,9 +204,9 @@ impl<N: Node> Cluster<N> {
         self.read(view::gateways)
     }
 
-    /// The last events, oldest first.
-    pub fn events(&self) -> Vec<Event> {
-        self.0.state.lock().events.iter().cloned().collect()
+    /// The events that are kept.
+    pub fn events(&self) -> Vec<Arc<Event>> {
+        self.read(|store| store.list::<Event>().cloned().collect())
     }
 
     /// What the objects ask of the mesh and it does not carry out.
@@ -217,48 +220,96 @@ impl<N: Node> Inner<N> {
     fn change<R>(self: &Arc<Self>, write: impl FnOnce(&mut State<N::Pod>) -> R) -> R {
         let mut state = self.state.lock();
         let result = write(&mut state);
-        let Work { snapshot, stop, start } = state.settle();
+        let Work { snapshot, stop, start, probes } = state.settle();
         // Under the lock, so that a watcher never sees zero between the write and the start that follows from it.
-        self.starting.send_if_modified(|count| {
-            *count += start.len();
-            !start.is_empty()
+        let more = start.len() + stop.len() + probes.iter().filter(|probe| probe.awaited).count();
+        self.busy.send_if_modified(|count| {
+            *count += more;
+            more > 0
         });
         snapshot.into_iter().for_each(&self.publish);
         let version = state.registry.store().version();
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
+        let wake = state.next_wake();
+        self.wake.send_if_modified(|known| std::mem::replace(known, wake) != wake);
         drop(state);
-        for pod in stop {
-            let node = Arc::clone(&self.node);
-            self.runtime.spawn(async move { node.stop(pod).await });
+        for (uid, pod) in stop {
+            self.runtime.spawn(stop_pod(Arc::clone(&self.node), self.reports.clone(), uid, pod));
         }
         for request in start {
-            self.runtime.spawn(start_pod(Arc::clone(&self.node), self.finished.clone(), request));
+            self.runtime.spawn(start_pod(Arc::clone(&self.node), self.reports.clone(), request));
+        }
+        for probe in probes {
+            self.runtime.spawn(ask_pod(Arc::clone(&self.node), self.reports.clone(), probe));
         }
         result
     }
 }
 
-async fn start_pod<N: Node>(node: Arc<N>, finished: mpsc::UnboundedSender<Finished<N::Pod>>, request: PodRequest) {
+// Each call of a node is a task of its own, so that a node that panics is a pod that failed and not one that starts
+// forever. Nobody listens to a report once the cluster is gone.
+
+async fn start_pod<N: Node>(node: Arc<N>, reports: mpsc::UnboundedSender<Report<N::Pod>>, request: PodRequest) {
     let uid = request.uid.clone();
-    // In a task of its own, so that a node that panics is a pod that failed and not one that starts forever.
-    let result = tokio::spawn(async move { node.start(request).await }).await;
+    let start = async move {
+        let pod = node.start(request).await?;
+        let log = node.log(&pod);
+        Ok((pod, log))
+    };
+    let result = tokio::spawn(start).await;
     let result =
         result.unwrap_or_else(|error| Err(StartError::new("RunContainerError", format!("starting failed: {error}"))));
-    // Nobody listens once the cluster is gone.
-    let _ = finished.send((uid, result));
+    let _ = reports.send(Report::Started { uid, result });
 }
 
-/// Takes in the pods that were started, as many at once as have come.
-async fn take_in<N: Node>(cluster: Weak<Inner<N>>, mut results: mpsc::UnboundedReceiver<Finished<N::Pod>>) {
+async fn stop_pod<N: Node>(node: Arc<N>, reports: mpsc::UnboundedSender<Report<N::Pod>>, uid: String, pod: N::Pod) {
+    // Stopped or panicked: either way nothing of it is left to wait for.
+    let _ = tokio::spawn(async move { node.stop(pod).await }).await;
+    let _ = reports.send(Report::Stopped { uid });
+}
+
+async fn ask_pod<N: Node>(node: Arc<N>, reports: mpsc::UnboundedSender<Report<N::Pod>>, probe: ProbeTask<N::Pod>) {
+    let ProbeTask { uid, run, kind, pod, request, timeout: limit, awaited } = probe;
+    let url = request.url.clone();
+    let asked = tokio::spawn(async move { timeout(limit, node.probe(&pod, request)).await }).await;
+    let answer = match asked {
+        Ok(Ok(Ok(status))) => probes::judge(status),
+        Ok(Ok(Err(why))) => Answer::Failed(why),
+        Ok(Err(_)) => Answer::Failed(format!(
+            "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        )),
+        Err(error) => Answer::Errored(error.to_string()),
+    };
+    let _ = reports.send(Report::Probed { uid, run, kind, answer, awaited });
+}
+
+/// Takes in what became of pods, as much at once as has come.
+async fn take_in<N: Node>(cluster: Weak<Inner<N>>, mut reports: mpsc::UnboundedReceiver<Report<N::Pod>>) {
     let mut batch = Vec::new();
-    while results.recv_many(&mut batch, BATCH).await > 0 {
+    while reports.recv_many(&mut batch, BATCH).await > 0 {
         let Some(cluster) = cluster.upgrade() else { return };
-        let count = batch.len();
-        cluster.change(|state| {
-            for (uid, result) in batch.drain(..) {
-                state.started(&uid, result);
+        let awaited = batch.iter().filter(|report| report.awaited()).count();
+        cluster.change(|state| batch.drain(..).for_each(|report| state.learn(report)));
+        cluster.busy.send_modify(|busy| *busy = busy.saturating_sub(awaited));
+    }
+}
+
+/// Looks at what is due when it is due.
+async fn keep_time<N: Node>(cluster: Weak<Inner<N>>, mut wake: watch::Receiver<Option<Instant>>) {
+    loop {
+        let due = *wake.borrow_and_update();
+        let reached = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
             }
-        });
-        cluster.starting.send_modify(|starting| *starting = starting.saturating_sub(count));
+        };
+        tokio::select! {
+            () = reached => {
+                let Some(cluster) = cluster.upgrade() else { return };
+                cluster.change(State::wake);
+            }
+            changed = wake.changed() => if changed.is_err() { return },
+        }
     }
 }

@@ -42,6 +42,8 @@ pub mod resource;
 mod selector;
 mod state;
 mod store;
+mod timers;
+mod usage;
 mod view;
 
 pub use cluster::{Applied, Cluster, Outcome};
@@ -49,9 +51,9 @@ pub use codec::{DecodeError, Decoded, decode, encode};
 pub use connect::{ConnectError, Connecting, PodStream};
 pub use control::ControlPlane;
 pub use error::{Cause, Error, qualified};
-pub use events::{Event, EventKind};
+pub use events::EventKind;
 pub use log::{Log, LogLine, LogPage, Silence};
-pub use node::{Limits, Node, PodRequest, StartError};
+pub use node::{Limits, Machine, Node, PodRequest, ProbeRequest, StartError};
 pub use object::{
     AuthorizationPolicy, DestinationRule, Gateway, Istio, Key, Kind, Object, PeerAuthentication, RequestAuthentication,
     ServiceEntry, Sidecar, Stored, VirtualService,
@@ -59,4 +61,5 @@ pub use object::{
 pub use pilot::Finding;
 pub use registry::{Deleted, Deletion, Part, Propagation, Registry};
 pub use store::{Change, ChangeKind, Expired, Store};
+pub use usage::PodUsage;
 pub use view::{GatewayRow, PodRow, RouteRow, ServiceRow};

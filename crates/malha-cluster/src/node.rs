@@ -14,11 +14,12 @@ pub trait Node: Send + Sync + 'static {
     /// What answers for a pod on the data plane.
     type Pod: Clone + Send + Sync + 'static;
 
-    /// Starts a pod; it is ready for requests when this returns.
+    /// Starts a pod's container; it takes requests when this returns. It may be started again with the same request
+    /// after it was stopped.
     fn start(&self, request: PodRequest) -> impl Future<Output = Result<Self::Pod, StartError>> + Send;
 
-    /// Stops a pod. It is no endpoint any more in the last published snapshot; requests that began with an older one
-    /// may still be under way, and what becomes of them is the node's decision.
+    /// Stops a pod's container at once. It is no endpoint any more in the last published snapshot; requests that are still
+    /// under way are cut, as the containerd shim for Spin cuts them.
     fn stop(&self, pod: Self::Pod) -> impl Future<Output = ()> + Send;
 
     /// What the pod's container prints: nothing, unless the node says otherwise. It outlives the pod, for whoever reads it.
@@ -32,6 +33,59 @@ pub trait Node: Send + Sync + 'static {
     fn connect(&self, pod: &Self::Pod, port: u16, stream: Box<dyn PodStream>) -> Connecting {
         let _ = (pod, port, stream);
         Box::pin(ready(Err(ConnectError::Refused)))
+    }
+
+    /// Asks a pod over HTTP how it is, for its status. The error says why there is none, as Go's client would: nothing
+    /// listens, unless the node says otherwise. Waits as long as it takes: who asks has a limit.
+    fn probe(&self, pod: &Self::Pod, request: ProbeRequest) -> impl Future<Output = Result<u16, String>> + Send {
+        let _ = pod;
+        ready(Err(format!("Get \"{}\": dial tcp {}: connect: connection refused", request.url, request.host)))
+    }
+
+    /// What the node is made of.
+    fn machine(&self) -> Machine {
+        Machine::default()
+    }
+}
+
+/// An HTTP request that asks a container how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeRequest {
+    /// The whole address, for messages: `http://10.244.0.1:80/health`.
+    pub url: String,
+    /// Host and port, for `Host` where `headers` has none.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// Headers that the probe adds.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a node is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Processors.
+    pub processors: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// As Kubernetes names it: `amd64`, `arm64`.
+    pub architecture: String,
+    /// As Kubernetes names it: `linux`, `darwin`.
+    pub operating_system: String,
+    /// What runs the pods, with its version: `malha://0.1.0`.
+    pub runtime: String,
+}
+
+impl Default for Machine {
+    /// The smallest that runs anything.
+    fn default() -> Self {
+        Self {
+            processors: 1,
+            memory: 1 << 30,
+            architecture: "amd64".to_owned(),
+            operating_system: "linux".to_owned(),
+            runtime: "malha://0".to_owned(),
+        }
     }
 }
 
@@ -110,6 +164,16 @@ impl StartError {
     /// A reason and a message.
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: reason.into(), message: message.into() }
+    }
+
+    /// The image is not there.
+    pub fn image(message: impl Into<String>) -> Self {
+        Self::new("ErrImagePull", message)
+    }
+
+    /// Whether it is the image that is missing; what that is called depends on the pod's pull policy.
+    pub(crate) fn is_image(&self) -> bool {
+        matches!(self.reason.as_str(), "ErrImagePull" | "ErrImageNeverPull")
     }
 }
 

@@ -3,41 +3,47 @@
 //! One call of [`State::settle`] looks at everything that changed until nothing is left to do (each controller is
 //! level-triggered and stops asking when all is as it should be), and builds at most one snapshot.
 
+mod pods;
+
 use std::collections::{BTreeSet, HashMap};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use malha_routing::{Endpoint, KeySource, Snapshot, Upstream};
+use malha_routing::{KeySource, Snapshot};
 use malha_world::World;
+use tokio::time::Instant;
 
 use crate::address::Pool;
 use crate::cluster::{Applied, Outcome};
 use crate::controllers::{Action, Task, affected};
 use crate::error::Error;
-use crate::events::{EventKind, Events};
-use crate::kubelet;
-use crate::node::{PodRequest, StartError};
+use crate::events::{self, Component, EventKind, Events, Happening};
+use crate::kubelet::machine;
+use crate::kubelet::worker::{ProbeTask, Worker};
+use crate::node::{Machine, PodRequest};
 use crate::object::{Key, Kind, Object, ServiceEntry, Stored};
 use crate::pilot::{self, Finding};
 use crate::registry::{BUILT_IN, Deletion, Part, Registry};
 use crate::store::{Change, ChangeKind};
+use crate::timers::Timers;
+
+pub(crate) use pods::Report;
 
 /// Namespaces of every cluster, and Istio's own; they cannot be deleted.
 pub(crate) const NAMESPACES: [&str; 5] = ["default", pilot::SYSTEM, "kube-node-lease", "kube-public", "kube-system"];
 
 /// Everything there is to know. `P` answers for a pod on the data plane.
-#[derive(Debug)]
 pub(crate) struct State<P> {
     pub(crate) registry: Registry,
     pub(crate) events: Events,
     pub(crate) findings: Vec<Finding>,
     /// The kubelet's pods, by uid.
-    pods: HashMap<String, Slot<P>>,
+    pods: HashMap<String, Worker<P>>,
     pod_ips: Pool,
     tasks: BTreeSet<Task>,
+    timers: Timers,
     mesh_version: u64,
     mesh_changed: bool,
     pilot: pilot::Memory<P>,
@@ -45,43 +51,25 @@ pub(crate) struct State<P> {
     work: Work<P>,
 }
 
-/// What the kubelet knows of a pod.
-#[derive(Debug)]
-struct Slot<P> {
-    key: Key,
-    ip: Option<Ipv4Addr>,
-    life: Life<P>,
-    /// By port. They live as long as the pod, so that their accounts of requests go on from snapshot to snapshot.
-    endpoints: HashMap<u16, Arc<Endpoint<P>>>,
-}
-
-#[derive(Debug)]
-enum Life<P> {
-    /// Waits for objects that it refers to: a Secret, a `ConfigMap`, a `RuntimeClass`.
-    Refused,
-    Starting,
-    Failed,
-    Running(P),
-}
-
 /// What is to be carried out after the state has settled: first the snapshot is published, then pods are stopped and
 /// started.
-#[derive(Debug)]
 pub(crate) struct Work<P> {
     pub(crate) snapshot: Option<Arc<Snapshot<P>>>,
-    pub(crate) stop: Vec<P>,
+    /// With the uids of their pods.
+    pub(crate) stop: Vec<(String, P)>,
     pub(crate) start: Vec<PodRequest>,
+    pub(crate) probes: Vec<ProbeTask<P>>,
 }
 
 impl<P> Default for Work<P> {
     fn default() -> Self {
-        Self { snapshot: None, stop: Vec::new(), start: Vec::new() }
+        Self { snapshot: None, stop: Vec::new(), start: Vec::new(), probes: Vec::new() }
     }
 }
 
 impl<P: Clone> State<P> {
-    /// A cluster as it is before anyone applies anything: its namespaces, and the runtime class of Spin.
-    pub(crate) fn new(world: &World) -> Self {
+    /// A cluster as it is before anyone applies anything: its namespaces, its node, and the runtime class of Spin.
+    pub(crate) fn new(world: &World, machine: &Machine) -> Self {
         let mut state = Self {
             registry: Registry::new(world),
             events: Events::default(),
@@ -89,6 +77,7 @@ impl<P: Clone> State<P> {
             pods: HashMap::new(),
             pod_ips: Pool::pods(),
             tasks: BTreeSet::new(),
+            timers: Timers::default(),
             mesh_version: 0,
             mesh_changed: false,
             pilot: pilot::Memory::default(),
@@ -105,10 +94,13 @@ impl<P: Clone> State<P> {
             handler: "spin-v2".to_owned(),
             ..RuntimeClass::default()
         };
-        for object in namespaces.into_iter().chain([class.into_object()]) {
+        let mut node = machine::node(machine);
+        for object in namespaces.into_iter().chain([class.into_object(), node.clone().into_object()]) {
             // Of an empty store nobody can ask too much.
             let _ = state.registry.create(object, false);
         }
+        node.status = Some(machine::status(machine, &state.registry.store.now()));
+        let _ = state.registry.update(node.into_object(), Part::Status, false);
         state
     }
 
@@ -135,53 +127,20 @@ impl<P: Clone> State<P> {
         Ok(Applied { key, outcome: if changed { Outcome::Configured } else { Outcome::Unchanged } })
     }
 
-    /// What became of a pod that was to start.
-    pub(crate) fn started(&mut self, uid: &str, result: Result<P, StartError>) {
-        let Some(slot) = self.pods.get_mut(uid) else {
-            // It was deleted meanwhile.
-            self.work.stop.extend(result);
-            return;
-        };
-        let now = self.registry.store.now();
-        let key = slot.key.clone();
-        let Some(pod) = self.registry.store.get::<Pod>(&key.namespace, &key.name) else { return };
-        let (pod, kind, reason, message) = match (result, slot.ip) {
-            (Ok(running), Some(ip)) => {
-                slot.life = Life::Running(running);
-                let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
-                let name = container.map_or("", |container| container.name.as_str());
-                (
-                    kubelet::status::running(pod, ip, &now),
-                    EventKind::Normal,
-                    "Started",
-                    format!("Started container {name}"),
-                )
-            }
-            (result, ip) => {
-                slot.life = Life::Failed;
-                let why =
-                    result.err().unwrap_or_else(|| StartError::new("RunContainerError", "the pod has no address"));
-                let message = format!("Error: {}", why.message);
-                (kubelet::status::waiting(pod, ip, Some(&why), &now), EventKind::Warning, "Failed", message)
-            }
-        };
-        self.events.add(kind, reason, message, key.clone(), now);
-        self.act(&key, Action::Update(pod.into_object()));
-    }
-
-    /// What runs for a pod.
-    pub(crate) fn running(&self, pod: &Key) -> Option<&P> {
-        let uid = self.registry.store.find(pod)?.uid();
-        match &self.pods.get(uid)?.life {
-            Life::Running(running) => Some(running),
-            _ => None,
-        }
-    }
-
     /// Takes in the keys of an issuer; the next snapshot has them.
     pub(crate) fn learn_keys(&mut self, source: &KeySource, text: &str) -> Result<(), String> {
         self.mesh_changed |= self.pilot.keys.learn(source, text)?;
         Ok(())
+    }
+
+    /// What is due is looked at when the state settles.
+    pub(crate) fn wake(&mut self) {
+        self.tasks.extend(self.timers.due(Instant::now()));
+    }
+
+    /// When there is something to look at although nothing has changed.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        if self.closed { None } else { self.timers.next() }
     }
 
     /// Everything that follows from what was written.
@@ -193,23 +152,25 @@ impl<P: Clone> State<P> {
             match self.tasks.pop_first() {
                 None => break,
                 Some(Task::Pod(key)) => self.kubelet(&key),
+                Some(Task::Events) => {
+                    if let Some(after) = self.events.expire(&mut self.registry.store) {
+                        self.timers.add(Instant::now() + after, Task::Events);
+                    }
+                }
                 Some(task) => {
-                    let about = match &task {
-                        Task::Deployment(key) | Task::ReplicaSet(key) | Task::Service(key) | Task::Terminating(key) => {
-                            key.clone()
-                        }
-                        Task::Garbage { .. } | Task::Pod(_) => Key::new(Kind::Namespace, "", ""),
-                    };
                     for action in task.actions(&self.registry.store) {
-                        self.act(&about, action);
+                        self.act(&task, action);
                     }
                 }
             }
         }
+        if self.events.unwatched() {
+            self.timers.add(Instant::now() + events::KEPT, Task::Events);
+        }
         if std::mem::take(&mut self.mesh_changed) && !self.closed {
             self.mesh_version += 1;
             let pods = &mut self.pods;
-            let mut endpoint = |uid: &str, port| pods.get_mut(uid).and_then(|slot| slot.endpoint(port));
+            let mut endpoint = |uid: &str, port| pods.get_mut(uid).and_then(|worker| worker.endpoint(port));
             let (snapshot, findings) =
                 pilot::build(&self.registry.store, self.mesh_version, &mut self.pilot, &mut endpoint);
             self.findings = findings;
@@ -222,9 +183,9 @@ impl<P: Clone> State<P> {
     pub(crate) fn close(&mut self) -> Work<P> {
         self.closed = true;
         self.mesh_version += 1;
-        let running = self.pods.drain().filter_map(|(_, slot)| slot.life.running());
+        let running = self.pods.drain().filter_map(|(uid, worker)| Some((uid, worker.into_running()?)));
         let snapshot = Arc::new(Snapshot { version: self.mesh_version, ..Snapshot::default() });
-        Work { stop: running.collect(), start: Vec::new(), snapshot: Some(snapshot) }
+        Work { stop: running.collect(), snapshot: Some(snapshot), ..Work::default() }
     }
 
     /// What a change means for the queue, the kubelet, the mesh and the pools of addresses.
@@ -252,16 +213,10 @@ impl<P: Clone> State<P> {
                 self.mesh_changed |= namespace == pilot::SYSTEM;
                 self.retry(Some(&namespace));
             }
-            Object::RuntimeClass(_) => self.retry(None),
+            Object::RuntimeClass(_) | Object::Node(_) => self.retry(None),
             Object::Pod(_) if change.kind == ChangeKind::Deleted => {
                 self.mesh_changed |= self.selects_pods();
-                if let Some(slot) = self.pods.remove(change.object.uid()) {
-                    if let Some(ip) = slot.ip {
-                        self.pod_ips.free(ip);
-                    }
-                    self.work.start.retain(|request| request.uid != change.object.uid());
-                    self.work.stop.extend(slot.life.running());
-                }
+                self.drop_worker(change.object.uid());
             }
             // The pods of a Service are its EndpointSlices' business.
             Object::Pod(_) => self.mesh_changed |= self.selects_pods(),
@@ -274,74 +229,36 @@ impl<P: Clone> State<P> {
         self.registry.store.list::<ServiceEntry>().any(|entry| entry.spec.workload_selector.is_some())
     }
 
-    /// Looks again at the pods that wait for other objects.
-    fn retry(&mut self, namespace: Option<&str>) {
-        let waiting = self.pods.values().filter(|slot| matches!(slot.life, Life::Refused));
-        let here = waiting.filter(|slot| namespace.is_none_or(|namespace| slot.key.namespace == namespace));
-        self.tasks.extend(here.map(|slot| Task::Pod(slot.key.clone())));
-    }
-
-    /// Starts a pod that is new or was refused before.
-    fn kubelet(&mut self, key: &Key) {
-        let Some(pod) = self.registry.store.get::<Pod>(&key.namespace, &key.name).cloned() else { return };
-        if pod.metadata.deletion_timestamp.is_some() {
-            // Gone already is as good.
-            let _ = self.registry.store.delete(key);
-            return;
-        }
-        let uid = pod.metadata.uid.clone().unwrap_or_default();
-        let known = self.pods.get(&uid);
-        if self.closed || known.is_some_and(|slot| !matches!(slot.life, Life::Refused)) {
-            return;
-        }
-        let mut ip = known.and_then(|slot| slot.ip);
-        let request = kubelet::supported(&self.registry.store, &pod).and_then(|()| {
-            ip = ip.or_else(|| self.pod_ips.take());
-            let full = || StartError::new("FailedCreatePodSandBox", "no address left in 10.244.0.0/16");
-            kubelet::request(&self.registry.store, &pod, ip.ok_or_else(full)?)
-        });
-        let now = self.registry.store.now();
-        let status = kubelet::status::waiting(&pod, ip, request.as_ref().err(), &now);
-        let life = match request {
-            Ok(request) => {
-                self.work.start.push(request);
-                Life::Starting
-            }
-            Err(why) => {
-                self.events.add(EventKind::Warning, "Failed", format!("Error: {}", why.message), key.clone(), now);
-                Life::Refused
-            }
-        };
-        self.pods.insert(uid, Slot { key: key.clone(), ip, life, endpoints: HashMap::new() });
-        self.act(key, Action::Update(status.into_object()));
-    }
-
-    /// Carries out what was asked for on behalf of `about`. A refusal is an event, as in Kubernetes: the controller is
-    /// asked again when something changes.
-    fn act(&mut self, about: &Key, action: Action) {
-        let now = self.registry.store.now();
+    /// Carries out what a controller asked for. A refusal is an event, as in Kubernetes: the controller is asked again when
+    /// something changes.
+    fn act(&mut self, task: &Task, action: Action) {
+        let about = task.about();
         match action {
             Action::Create(object) => {
                 let kind = object.kind();
-                match self.registry.store.create(object) {
+                // Pods are admitted like a user's: a template does not say all of a pod.
+                let made = if kind == Kind::Pod {
+                    self.registry.create(object, false).map(|object| object.key())
+                } else {
+                    self.registry.store.create(object)
+                };
+                match made {
                     Ok(key) if kind == Kind::Pod => {
-                        let message = format!("Created pod: {}", key.name);
-                        self.events.add(EventKind::Normal, "SuccessfulCreate", message, about.clone(), now);
+                        self.tell(about, EventKind::Normal, "SuccessfulCreate", format!("Created pod: {}", key.name));
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        let message = format!("Error creating: {error}");
-                        self.events.add(EventKind::Warning, "FailedCreate", message, about.clone(), now);
+                        self.tell(about, EventKind::Warning, "FailedCreate", format!("Error creating: {error}"));
                     }
                 }
             }
             Action::Update(object) => {
                 if let Err(error) = self.registry.store.update(object) {
-                    self.events.add(EventKind::Warning, "FailedUpdate", error.to_string(), about.clone(), now);
+                    self.tell(about, EventKind::Warning, "FailedUpdate", error.to_string());
                 }
             }
-            Action::Event(kind, reason, message) => self.events.add(kind, reason, message, about.clone(), now),
-            Action::Later(_) => {}
+            Action::Event(kind, reason, message) => self.tell(about, kind, reason, message),
+            Action::Later(after) => self.timers.add(Instant::now() + after, task.clone()),
             Action::Remove(key) => {
                 // Gone already is as good.
                 let _ = self.registry.store.delete(&key);
@@ -350,30 +267,19 @@ impl<P: Clone> State<P> {
                 // Gone already is as good.
                 if self.registry.delete(&key, &Deletion::default()).is_ok()
                     && key.kind == Kind::Pod
-                    && about.kind == Kind::ReplicaSet
+                    && matches!(task, Task::ReplicaSet(_))
                 {
-                    let message = format!("Deleted pod: {}", key.name);
-                    self.events.add(EventKind::Normal, "SuccessfulDelete", message, about.clone(), now);
+                    self.tell(about, EventKind::Normal, "SuccessfulDelete", format!("Deleted pod: {}", key.name));
                 }
             }
         }
     }
-}
 
-impl<P: Clone> Slot<P> {
-    fn endpoint(&mut self, port: u16) -> Option<Arc<Endpoint<P>>> {
-        let (Life::Running(pod), Some(ip)) = (&self.life, self.ip) else { return None };
-        let upstream = || Upstream::Pod(pod.clone());
-        let new = || Arc::new(Endpoint { address: format!("{ip}:{port}"), port, upstream: upstream() });
-        Some(Arc::clone(self.endpoints.entry(port).or_insert_with(new)))
-    }
-}
-
-impl<P> Life<P> {
-    fn running(self) -> Option<P> {
-        match self {
-            Self::Running(pod) => Some(pod),
-            _ => None,
-        }
+    /// Writes an event about an object that a controller looked at.
+    fn tell(&mut self, about: Option<&Key>, kind: EventKind, reason: &str, message: String) {
+        let Some(about) = about.cloned() else { return };
+        let from = Component::of(about.kind);
+        let happening = Happening { about, part: None, from, kind, reason: reason.to_owned(), message };
+        self.events.add(&mut self.registry.store, happening);
     }
 }

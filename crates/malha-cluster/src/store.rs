@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -92,6 +93,11 @@ impl Store {
     pub fn now(&self) -> Time {
         let seconds = i64::try_from(self.clock.since_epoch().as_secs()).unwrap_or(i64::MAX);
         Time(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Wall time since the Unix epoch.
+    pub(crate) fn since_epoch(&self) -> Duration {
+        self.clock.since_epoch()
     }
 
     /// The object of this key.

@@ -58,10 +58,22 @@ pub(crate) enum Task {
     Deployment(Key),
     /// A Service's endpoints.
     Service(Key),
+    /// Events that are old enough.
+    Events,
 }
 
 impl Task {
-    /// What is to be done about it. The kubelet's part is not decided here: it has state.
+    /// The object that is looked at.
+    pub(crate) fn about(&self) -> Option<&Key> {
+        match self {
+            Self::Deployment(key) | Self::ReplicaSet(key) | Self::Service(key) | Self::Terminating(key) | Self::Pod(key) => {
+                Some(key)
+            }
+            Self::Garbage { .. } | Self::Events => None,
+        }
+    }
+
+    /// What is to be done about it. The kubelet's part and the events' are not decided here: they have state.
     pub(crate) fn actions(&self, store: &Store) -> Vec<Action> {
         match self {
             Self::Garbage { owner } => garbage::sync(store, owner),
@@ -69,7 +81,7 @@ impl Task {
             Self::Deployment(key) => deployment::sync(store, key),
             Self::ReplicaSet(key) => replica_set::sync(store, key),
             Self::Service(key) => service::sync(store, key),
-            Self::Pod(_) => Vec::new(),
+            Self::Pod(_) | Self::Events => Vec::new(),
         }
     }
 }

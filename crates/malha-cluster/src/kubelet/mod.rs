@@ -1,12 +1,24 @@
 //! The kubelet's decisions: whether a pod can run here, with what, and what its status says.
 //!
-//! Pure functions; [`crate::Cluster`] carries them out with a [`crate::Node`].
+//! | module | what it decides |
+//! | --- | --- |
+//! | `worker` | a pod's life: start, restarts and back-off, its end in stages |
+//! | `schedule`, `supported` | whether the node takes it and malha has a part for all of it |
+//! | `env` | its environment |
+//! | `probes` | when it is asked how it is, and what its answers mean |
+//! | `status` | what its status says |
+//! | `machine` | the node as an object |
 //!
-//! A pod is ready as soon as its node has started it. Absent: probes, restarts and back-off, graceful termination.
+//! Nothing here has effects; [`crate::Cluster`] carries them out with a [`crate::Node`].
 
+pub(crate) mod backoff;
 pub(crate) mod env;
+pub(crate) mod machine;
+pub(crate) mod probes;
+mod schedule;
 pub(crate) mod status;
 mod supported;
+pub(crate) mod worker;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,82 +1,165 @@
-//! What a pod's `status` says at each step of its life (Kubernetes, "Pod Lifecycle").
+//! What a pod's `status` says (Kubernetes, "Pod Lifecycle"; `pkg/kubelet/kubelet_pods.go`, `pkg/kubelet/status/generate.go`).
 
 use std::net::Ipv4Addr;
 
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP,
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-use crate::node::StartError;
 
 use super::NODE;
 
 /// Address of the only node.
 pub(crate) const HOST_IP: &str = "127.0.0.1";
 
-/// The pod on its node, its container not running: because it is being created, or for a reason.
-pub(crate) fn waiting(pod: &Pod, ip: Option<Ipv4Addr>, why: Option<&StartError>, now: &Time) -> Pod {
-    let waiting = ContainerStateWaiting {
-        reason: Some(why.map_or_else(|| "ContainerCreating".to_owned(), |why| why.reason.clone())),
-        message: why.map(|why| why.message.clone()),
-    };
-    let state = ContainerState { waiting: Some(waiting), ..ContainerState::default() };
-    with(pod, ip, "Pending", &state, false, now)
+/// A pod as its kubelet sees it.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) phase: &'static str,
+    /// Why no node takes it, if that is so.
+    pub(crate) unschedulable: Option<&'a str>,
+    pub(crate) ip: Option<Ipv4Addr>,
+    pub(crate) state: ContainerState,
+    /// How the last run ended.
+    pub(crate) last: Option<ContainerStateTerminated>,
+    pub(crate) ready: bool,
+    pub(crate) started: bool,
+    pub(crate) restarts: i32,
+    /// Of the run that is, or was last.
+    pub(crate) container_id: Option<String>,
 }
 
-/// The pod running and ready.
-pub(crate) fn running(pod: &Pod, ip: Ipv4Addr, now: &Time) -> Pod {
-    let running = ContainerStateRunning { started_at: Some(now.clone()) };
-    let state = ContainerState { running: Some(running), ..ContainerState::default() };
-    with(pod, Some(ip), "Running", &state, true, now)
-}
-
-fn with(pod: &Pod, ip: Option<Ipv4Addr>, phase: &str, state: &ContainerState, ready: bool, now: &Time) -> Pod {
+/// The pod with the status that follows.
+pub(crate) fn of(pod: &Pod, view: View<'_>, now: &Time) -> Pod {
     let mut pod = pod.clone();
     let mut status = pod.status.take().unwrap_or_default();
     let spec = pod.spec.get_or_insert_default();
-    spec.node_name = Some(NODE.to_owned());
-    status.container_statuses = Some(
-        spec.containers
-            .iter()
-            .map(|container| ContainerStatus {
-                name: container.name.clone(),
-                image: container.image.clone().unwrap_or_default(),
-                ready,
-                started: Some(ready),
-                state: Some(state.clone()),
-                ..ContainerStatus::default()
-            })
-            .collect(),
-    );
-    let before = status.conditions.take().unwrap_or_default();
-    let condition = |type_: &str, holds: bool| {
+    let scheduled = view.unschedulable.is_none();
+    status.phase = Some(view.phase.to_owned());
+    status.qos_class.get_or_insert_with(|| qos(&spec.containers).to_owned());
+    status.observed_generation = pod.metadata.generation;
+    if scheduled {
+        spec.node_name = Some(NODE.to_owned());
+        status.host_ip = Some(HOST_IP.to_owned());
+        status.host_ips = Some(vec![HostIP { ip: HOST_IP.to_owned() }]);
+        status.start_time.get_or_insert_with(|| now.clone());
+        status.pod_ip = view.ip.map(|ip| ip.to_string());
+        status.pod_ips = view.ip.map(|ip| vec![PodIP { ip: ip.to_string() }]);
+        status.container_statuses = Some(containers(&spec.containers, &view));
+    }
+    status.conditions = Some(conditions(&status, &spec.containers, &view, pod.metadata.generation, now));
+    pod.status = Some(status);
+    pod
+}
+
+fn containers(specs: &[Container], view: &View<'_>) -> Vec<ContainerStatus> {
+    let status = |container: &Container| ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        image_id: view.container_id.as_ref().map(|_| container.image.clone().unwrap_or_default()).unwrap_or_default(),
+        container_id: view.container_id.clone(),
+        ready: view.ready,
+        started: Some(view.started),
+        restart_count: view.restarts,
+        state: Some(view.state.clone()),
+        last_state: Some(ContainerState { terminated: view.last.clone(), ..ContainerState::default() }),
+        ..ContainerStatus::default()
+    };
+    specs.iter().map(status).collect()
+}
+
+/// In the order in which the kubelet writes them, the others' after its own.
+fn conditions(
+    status: &PodStatus,
+    specs: &[Container],
+    view: &View<'_>,
+    generation: Option<i64>,
+    now: &Time,
+) -> Vec<PodCondition> {
+    let before = status.conditions.as_deref().unwrap_or_default();
+    let condition = |type_: &str, holds: bool, why: Option<(&str, String)>| {
         let value = if holds { "True" } else { "False" };
         let same = before.iter().find(|old| old.type_ == type_ && old.status == value);
+        let (reason, message) = why.filter(|_| !holds).unzip();
         PodCondition {
             type_: type_.to_owned(),
             status: value.to_owned(),
-            reason: (!holds).then(|| "ContainersNotReady".to_owned()),
-            message: (!holds).then(|| {
-                let names: Vec<_> = spec.containers.iter().map(|container| container.name.as_str()).collect();
-                format!("containers with unready status: [{}]", names.join(" "))
-            }),
+            reason: reason.map(str::to_owned),
+            message,
+            observed_generation: generation,
             last_transition_time: same.map_or_else(|| Some(now.clone()), |old| old.last_transition_time.clone()),
             ..PodCondition::default()
         }
     };
-    status.conditions = Some(vec![
-        condition("PodScheduled", true),
-        condition("Initialized", true),
-        condition("ContainersReady", ready),
-        condition("Ready", ready),
-    ]);
-    status.phase = Some(phase.to_owned());
-    status.host_ip = Some(HOST_IP.to_owned());
-    status.host_ips = Some(vec![HostIP { ip: HOST_IP.to_owned() }]);
-    status.pod_ip = ip.map(|ip| ip.to_string());
-    status.pod_ips = ip.map(|ip| vec![PodIP { ip: ip.to_string() }]);
-    status.start_time.get_or_insert_with(|| now.clone());
-    pod.status = Some(status);
-    pod
+    let mut conditions = Vec::new();
+    if let Some(why) = view.unschedulable {
+        conditions.push(condition("PodScheduled", false, Some(("Unschedulable", why.to_owned()))));
+    } else {
+        let names: Vec<_> = specs.iter().map(|container| container.name.as_str()).collect();
+        let unready = || match view.phase {
+            "Succeeded" => Some(("PodCompleted", String::new())),
+            "Failed" => Some(("PodFailed", String::new())),
+            _ => Some(("ContainersNotReady", format!("containers with unready status: [{}]", names.join(" ")))),
+        };
+        let over = matches!(view.phase, "Succeeded" | "Failed");
+        conditions.extend([
+            condition("PodReadyToStartContainers", view.ip.is_some() && !over, None),
+            condition("Initialized", true, None),
+            condition("Ready", view.ready, unready()),
+            condition("ContainersReady", view.ready, unready()),
+            condition("PodScheduled", true, None),
+        ]);
+        for condition in &mut conditions {
+            condition.message.take_if(|message| message.is_empty());
+        }
+    }
+    let own: Vec<String> = conditions.iter().map(|condition| condition.type_.clone()).collect();
+    conditions.extend(before.iter().filter(|old| !own.contains(&old.type_)).cloned());
+    conditions
+}
+
+/// How dear a pod is when memory gets short (`GetPodQOS`).
+fn qos(containers: &[Container]) -> &'static str {
+    let amount = |container: &Container, limits: bool, name: &str| {
+        let resources = container.resources.as_ref()?;
+        let list = if limits { resources.limits.as_ref() } else { resources.requests.as_ref() };
+        list?.get(name).map(|quantity| quantity.0.clone()).filter(|text| text != "0")
+    };
+    let any = |container: &Container| {
+        ["cpu", "memory"].iter().any(|name| [true, false].iter().any(|limits| amount(container, *limits, name).is_some()))
+    };
+    let all = |container: &Container| {
+        ["cpu", "memory"].iter().all(|name| {
+            let limit = amount(container, true, name);
+            limit.is_some() && amount(container, false, name).is_none_or(|request| Some(request) == limit)
+        })
+    };
+    if !containers.iter().any(any) {
+        "BestEffort"
+    } else if containers.iter().all(all) {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pods_class_follows_from_its_requests_and_limits() {
+        for (resources, want) in [
+            (json!({}), "BestEffort"),
+            (json!({"limits": {"cpu": "0"}}), "BestEffort"),
+            (json!({"limits": {"cpu": "1"}}), "Burstable"),
+            (json!({"requests": {"memory": "1Mi"}, "limits": {"cpu": "1", "memory": "2Mi"}}), "Burstable"),
+            (json!({"limits": {"cpu": "1", "memory": "2Mi"}}), "Guaranteed"),
+        ] {
+            let container = serde_json::from_value(json!({"name": "app", "resources": resources})).unwrap();
+            assert_eq!(qos(&[container]), want, "{resources}");
+        }
+    }
 }

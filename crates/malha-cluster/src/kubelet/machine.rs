@@ -1,0 +1,88 @@
+//! The node as an object (`pkg/kubelet/nodestatus`).
+//!
+//! Its state is written once: it is the machine that this process runs on, and while it runs the node is ready.
+
+use k8s_openapi::api::core::v1::{
+    DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use crate::node::Machine;
+
+use super::NODE;
+use super::status::HOST_IP;
+
+/// The Kubernetes whose behaviour malha shows.
+pub(crate) const VERSION: &str = "v1.34.0";
+
+/// Pods that the node takes: its range of addresses, as the kubelet's `--max-pods` should be.
+const PODS: u64 = 65_534;
+
+/// What is fine with a node, and how the kubelet says it.
+const CONDITIONS: [(&str, &str, &str, &str); 4] = [
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+];
+
+/// The only node, without its status.
+pub(crate) fn node(machine: &Machine) -> Node {
+    let labels = [
+        ("kubernetes.io/hostname", NODE),
+        ("kubernetes.io/os", machine.operating_system.as_str()),
+        ("kubernetes.io/arch", machine.architecture.as_str()),
+        ("node-role.kubernetes.io/control-plane", ""),
+        // By which runtime-class-manager marks the nodes that have the shim.
+        ("spin", "true"),
+    ];
+    Node {
+        metadata: ObjectMeta {
+            name: Some(NODE.to_owned()),
+            labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NodeSpec {
+            pod_cidr: Some("10.244.0.0/16".to_owned()),
+            pod_cidrs: Some(vec!["10.244.0.0/16".to_owned()]),
+            ..NodeSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Its status.
+pub(crate) fn status(machine: &Machine, now: &Time) -> NodeStatus {
+    let capacity = [
+        ("cpu", machine.processors.to_string()),
+        ("memory", format!("{}Ki", machine.memory / 1024)),
+        ("pods", PODS.to_string()),
+    ];
+    let capacity = capacity.map(|(name, amount)| (name.to_owned(), Quantity(amount)));
+    let address = |type_: &str, address: &str| NodeAddress { type_: type_.to_owned(), address: address.to_owned() };
+    let condition = |(type_, status, reason, message): (&str, &str, &str, &str)| NodeCondition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        last_heartbeat_time: Some(now.clone()),
+        last_transition_time: Some(now.clone()),
+    };
+    NodeStatus {
+        capacity: Some(capacity.clone().into()),
+        allocatable: Some(capacity.into()),
+        conditions: Some(CONDITIONS.into_iter().map(condition).collect()),
+        addresses: Some(vec![address("InternalIP", HOST_IP), address("Hostname", NODE)]),
+        daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: 0 }) }),
+        node_info: Some(NodeSystemInfo {
+            architecture: machine.architecture.clone(),
+            operating_system: machine.operating_system.clone(),
+            os_image: "malha".to_owned(),
+            container_runtime_version: machine.runtime.clone(),
+            kubelet_version: VERSION.to_owned(),
+            ..NodeSystemInfo::default()
+        }),
+        ..NodeStatus::default()
+    }
+}
