@@ -7,3 +7,33 @@
 //! ```
 
 #![forbid(unsafe_code)]
+
+mod access;
+mod api;
+mod cluster;
+mod document;
+mod health;
+mod list;
+mod logs;
+mod metrics;
+mod request;
+mod respond;
+mod select;
+mod server;
+mod status;
+mod time;
+mod verbs;
+mod view;
+mod watch;
+
+pub mod discovery;
+pub mod openapi;
+pub mod patch;
+pub mod schema;
+pub mod table;
+
+pub use access::{Credentials, CredentialsError};
+pub use api::Api;
+pub use document::Document;
+pub use respond::Body;
+pub use server::Running;

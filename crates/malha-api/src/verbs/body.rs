@@ -1,0 +1,148 @@
+//! Bodies: JSON or YAML, for the object that the URL names (apiserver `pkg/endpoints/handlers/create.go`, `update.go`).
+
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use malha_cluster::resource::Resource;
+use malha_cluster::{Decoded, Error, Key, Object, decode};
+use serde_json::{Map, Value};
+
+use crate::request::Target;
+use crate::schema::validate::{
+    self, Body, FieldValidation, cannot_be_handled, invalid, mismatch, prune, strict_error, strict_findings,
+};
+use crate::status::Failure;
+
+/// What a body may be.
+const ACCEPTED: &str = "application/json, application/yaml";
+
+/// The `Content-Type` without its parameters.
+pub(super) fn content_type(parts: &Parts) -> &str {
+    let value = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// Reads a body of JSON or YAML.
+pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Body, Failure> {
+    let read = match content_type(parts) {
+        "" | "application/json" => Body::json(body),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Body::yaml(body),
+        _ => return Err(Failure::unsupported_type(ACCEPTED)),
+    };
+    read.map_err(|error| Failure::bad_request(error.to_string()))
+}
+
+/// An object out of a body, and what there is to say about it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) object: Object,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads an object of the target's kind. Unknown fields are refused, or dropped with a warning, or dropped.
+pub(super) fn draft(target: &Target, body: &Body, validation: FieldValidation) -> Result<Draft, Failure> {
+    let (resource, version) = (target.resource, target.version);
+    let Value::Object(mut fields) = body.to_value() else {
+        return Err(Failure::bad_request(cannot_be_handled(resource, version, "the body is no object")));
+    };
+    check_type(target, &mut fields)?;
+    let mut warnings = strict_findings(resource, version, body);
+    if !warnings.is_empty() && validation == FieldValidation::Strict {
+        return Err(Failure::bad_request(strict_error(&warnings)));
+    }
+    if let Some(why) = mismatch(resource, version, body) {
+        return Err(Failure::bad_request(cannot_be_handled(resource, version, &why)));
+    }
+    let mut value = Value::Object(fields);
+    if !warnings.is_empty() {
+        prune(resource, version, &mut value);
+    }
+    if validation == FieldValidation::Ignore {
+        warnings.clear();
+    }
+    let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let causes = invalid(resource, version, &value);
+    if !causes.is_empty() {
+        return Err(Error::Invalid { key: Key::new(resource.kind, "", name), causes }.into());
+    }
+    let decoded = decode(resource.kind, value);
+    let Decoded { object, findings } =
+        decoded.map_err(|error| Failure::of_decode(error, resource.kind, version, &name))?;
+    warnings.extend(findings.into_iter().map(|finding| match finding.help {
+        Some(help) => format!("{}; {help}", finding.message),
+        None => finding.message,
+    }));
+    Ok(Draft { object, warnings })
+}
+
+/// The body's kind and version are those of the URL; a body that says neither has them.
+fn check_type(target: &Target, fields: &mut Map<String, Value>) -> Result<(), Failure> {
+    let Resource { kind, .. } = target.resource;
+    let want = target.api_version();
+    let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, given) = (text("apiVersion"), text("kind"));
+    if !given.is_empty() && given != kind.name() {
+        let version = if api_version.is_empty() { &want } else { &api_version };
+        let short = version.rsplit('/').next().unwrap_or_default();
+        return Err(Failure::bad_request(format!(
+            "{given} in version \"{short}\" cannot be handled as a {kind}: no kind \"{given}\" is registered for this resource"
+        )));
+    }
+    if !api_version.is_empty() && api_version != want {
+        return Err(Failure::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({want})"
+        )));
+    }
+    fields.insert("apiVersion".to_owned(), want.into());
+    fields.insert("kind".to_owned(), kind.name().into());
+    Ok(())
+}
+
+/// Puts a new object where the URL says.
+pub(super) fn place(target: &Target, object: &mut Object) -> Result<(), Failure> {
+    let Some(namespace) = &target.namespace else { return Ok(()) };
+    let given = &mut object.metadata_mut().namespace;
+    match given {
+        Some(given) if !given.is_empty() && given != namespace => Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )),
+        _ => {
+            *given = Some(namespace.clone());
+            Ok(())
+        }
+    }
+}
+
+/// The object is the one that the URL names (`rest.go`, `checkName`).
+pub(super) fn check_name(target: &Target, name: &str, object: &mut Object) -> Result<(), Failure> {
+    let meta = object.metadata_mut();
+    let given = meta.name.as_deref().unwrap_or_default();
+    if given.is_empty() {
+        let message = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+        return Err(Failure::bad_request(message));
+    }
+    if given != name {
+        let message = format!("the name of the object ({given}) does not match the name on the URL ({name})");
+        return Err(Failure::bad_request(message));
+    }
+    match (&target.namespace, meta.namespace.as_deref().filter(|namespace| !namespace.is_empty())) {
+        (Some(namespace), Some(given)) if given != namespace => {
+            let message = format!(
+                "the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
+            );
+            Err(Failure::bad_request(message))
+        }
+        (Some(namespace), None) => {
+            meta.namespace = Some(namespace.clone());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// 422 for options that cannot be.
+pub(super) fn unprocessable(message: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+}
+
+pub(super) use validate::typed_patch_error;

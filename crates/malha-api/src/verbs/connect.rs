@@ -1,0 +1,31 @@
+//! What takes a connection to a pod over: exec, attach, port-forward.
+
+use http::{Response, StatusCode};
+
+use super::Call;
+use crate::cluster::read;
+use crate::request::Target;
+use crate::respond::Body;
+use crate::status::Failure;
+
+/// What a container of Spin's shim answers (measured; runwasi has no exec).
+const NOT_SUPPORTED: &str = "Internal error occurred: error executing command in container: not supported: not found: a \
+                             WebAssembly container has no shell and no processes, here as in a cluster";
+
+/// exec and attach: not supported, in any container of a pod of this runtime class.
+pub(super) fn exec(call: Call<'_>, target: &Target, name: &str) -> Result<Response<Body>, Failure> {
+    exists(call, target, name)?;
+    Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", NOT_SUPPORTED))
+}
+
+/// port-forward: here the request's `hyper::upgrade::OnUpgrade`, an extension of [`Call::parts`], is to be taken over.
+pub(super) fn port_forward(call: Call<'_>, target: &Target, name: &str) -> Result<Response<Body>, Failure> {
+    exists(call, target, name)?;
+    Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", "port-forward is not supported yet"))
+}
+
+fn exists(call: Call<'_>, target: &Target, name: &str) -> Result<(), Failure> {
+    let key = target.key(name);
+    let found = read(call.shared.control.as_ref(), |store| store.find(&key).is_some());
+    if found { Ok(()) } else { Err(Failure::not_found(target.resource, name)) }
+}

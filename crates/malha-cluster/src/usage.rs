@@ -1,0 +1,20 @@
+//! What pods use of the machine, for `kubectl top`.
+
+use std::time::Duration;
+
+use crate::object::Key;
+
+/// What a pod that runs has used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodUsage {
+    /// The pod.
+    pub pod: Key,
+    /// Its `metadata.uid`: a pod of the same name may come after it.
+    pub uid: String,
+    /// Name of its container.
+    pub container: String,
+    /// Processor time since the pod started.
+    pub cpu_time: Duration,
+    /// Bytes of memory in use now.
+    pub memory: u64,
+}
