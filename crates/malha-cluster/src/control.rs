@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::object::Key;
 use crate::registry::Registry;
 use crate::store::Store;
+use crate::usage::PodUsage;
 
 /// What the Kubernetes API needs of a cluster. [`Cluster`] is one for every [`Node`].
 pub trait ControlPlane: Send + Sync + 'static {
@@ -28,6 +29,11 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.
     fn connect(&self, pod: &Key, port: u16, stream: Box<dyn PodStream>) -> Connecting;
+
+    /// What each pod that runs has used; `None` where nobody measures.
+    fn usage(&self) -> Option<Vec<PodUsage>> {
+        None
+    }
 }
 
 impl<N: Node> ControlPlane for Cluster<N> {

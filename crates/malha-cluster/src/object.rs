@@ -114,7 +114,8 @@ macro_rules! kinds {
                 match self { $(Self::$kind(object) => &object.metadata,)* }
             }
 
-            pub(crate) fn metadata_mut(&mut self) -> &mut ObjectMeta {
+            /// Its metadata, to change.
+            pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
                 match self { $(Self::$kind(object) => &mut Arc::make_mut(object).metadata,)* }
             }
         }
