@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use malha_manifest::istio::{self, CaptureMode, MeshConfig, OutboundMode, Retries};
+use malha_manifest::istio::{self, CaptureMode, EgressListener, MeshConfig, OutboundMode, Retries};
 use malha_routing::{RetryPolicy, UnknownHosts};
 
 use crate::controllers::name;
@@ -48,14 +48,9 @@ impl Settings {
             if sidecar.spec.inbound_connection_pool.is_some() {
                 report("spec.inboundConnectionPool: not carried out");
             }
-            if sidecar
-                .spec
-                .egress
-                .iter()
-                .any(|listener| listener.bind.is_some() || listener.capture_mode == CaptureMode::None)
-            {
+            if sidecar.spec.egress.iter().any(is_called_itself) {
                 report(
-                    "spec.egress: no listener for pods that call it themselves is made; their hosts are reached as all others",
+                    "spec.egress: bind, captureMode and HTTP_PROXY are not carried out; the hosts are known by their names",
                 );
             }
             if sidecar.spec.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.egress_proxy.is_some()) {
@@ -102,6 +97,12 @@ impl Settings {
     pub(super) fn gateway_labels() -> Labels {
         GATEWAYS[0].iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
+}
+
+/// Whether pods call a listener by its own address, and not their calls are led to it.
+fn is_called_itself(listener: &EgressListener) -> bool {
+    let proxy = listener.port.as_ref().is_some_and(|port| port.protocol.eq_ignore_ascii_case("HTTP_PROXY"));
+    proxy || listener.bind.is_some() || listener.capture_mode == CaptureMode::None
 }
 
 /// The pods that a `Sidecar` is for, if it is not for all.

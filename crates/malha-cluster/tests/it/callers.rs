@@ -238,6 +238,21 @@ spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: htt
 }
 
 #[tokio::test]
+async fn listeners_that_pods_call_by_themselves_are_named() {
+    let port = |protocol: &str| format!("port: {{number: 8080, name: p, protocol: {protocol}}}, hosts: ['*/*']");
+    for (egress, finds) in [
+        (port("HTTP"), 0),
+        (port("HTTP_PROXY"), 1),
+        (port("HTTP") + ", bind: 127.0.0.1", 1),
+        (port("HTTP") + ", captureMode: NONE", 1),
+        (port("HTTP") + ", captureMode: IPTABLES", 0),
+    ] {
+        let harness = harness(&sidecar("s", "default", &format!("egress: [{{{egress}}}]"))).await;
+        assert_eq!(findings(&harness).len(), finds, "{egress}: {:?}", findings(&harness));
+    }
+}
+
+#[tokio::test]
 async fn what_a_destination_rule_gets_wrong_is_said_though_rules_lead_to_it() {
     let yaml = rules("r", "api-service", &named("rule", "{uri: {prefix: /}}"))
         + "
