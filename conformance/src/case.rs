@@ -56,6 +56,10 @@ pub struct Case {
     /// Headers that differ for a reason, on either side of the proxy.
     #[serde(default)]
     pub ignore: Vec<String>,
+    /// Parts of what malha says of the manifests: that they are refused, as Istio does too, or that something in them is
+    /// probably not meant.
+    #[serde(default)]
+    pub says: Vec<String>,
     /// Groups of requests, one after the other.
     pub requests: Vec<Request>,
 }

@@ -41,6 +41,15 @@ pub fn complaints(case: &Case, party: Party, observation: &Observation) -> Vec<S
     said
 }
 
+/// Where what malha says of the manifests is not what the case has it say: each thing has one of the case's parts in it, and
+/// each part is in one of them.
+pub fn said(case: &Case, said: &[String]) -> Vec<String> {
+    let unexpected = said.iter().filter(|said| !case.says.iter().any(|part| said.contains(part)));
+    let unsaid = case.says.iter().filter(|part| !said.iter().any(|said| said.contains(*part)));
+    let unexpected = unexpected.map(|said| format!("malha says: {said}"));
+    unexpected.chain(unsaid.map(|part| format!("malha does not say: {part}"))).collect()
+}
+
 /// Where two sides differ, in sentences that name them.
 pub fn differences(case: &Case, [one, other]: [(&str, &Observation); 2]) -> Vec<String> {
     let mut said = Vec::new();
@@ -152,8 +161,8 @@ fn tries(to: Option<&To>, seen: &Seen, exchange: &Exchange, complain: &mut dyn F
             }
         }
     }
-    let ids = |seen: &Try| seen.headers.iter().find(|header| header.0 == "x-request-id").map(|header| header.1.clone());
-    if exchange.tries.windows(2).any(|pair| ids(&pair[0]) != ids(&pair[1])) {
+    let id = |seen: &Try| seen.header("x-request-id").map(str::to_owned);
+    if exchange.tries.windows(2).any(|pair| id(&pair[0]) != id(&pair[1])) {
         complain("its tries have several request ids".to_owned());
     }
     let Seen { method, path, headers, body, gaps } = seen;

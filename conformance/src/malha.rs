@@ -2,14 +2,14 @@
 //!
 //! The objects are loaded as a user's are, from text, with all that malha has to say about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use hyper::body::Incoming;
 use hyper::{Request, Response, Uri};
-use malha_cluster::{Cluster, Node, PodRequest, StartError};
+use malha_cluster::{Cluster, Log, LogPage, Node, PodRequest, StartError};
 use malha_manifest::{Severity, parse_manifests};
 use malha_mesh::{Connection, Entrance, Mesh, Outcome, Server, Sidecar};
 use malha_net::server::host::settle_host;
@@ -19,12 +19,13 @@ use malha_world::World;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::case::{Case, Vantage};
 use crate::side::{Prepared, Side};
 use crate::upstream::TAG;
 
-/// Response flags, by case and tag.
+/// Response flags, by case and by what names a request: its tag, or its request id.
 type Flags = Arc<Mutex<BTreeMap<(String, String), String>>>;
 
 /// A mesh for each case.
@@ -81,6 +82,8 @@ impl Running {
             .collect();
         let world = World::real();
         let mesh = Mesh::new(world.clone());
+        let (id, log) = (case.id.clone(), Arc::clone(flags));
+        mesh.log_access(move |_, line| log.lock().extend(logged(line).map(|(request, flags)| ((id.clone(), request), flags))));
         let published = mesh.clone();
         let cluster = Cluster::new(NoPods, &world, move |snapshot| published.publish(snapshot));
         for result in cluster.apply(loaded.objects.into_iter().map(Into::into)) {
@@ -101,19 +104,32 @@ impl Running {
 /// The objects as a file: each document is JSON, which is YAML.
 fn text(prepared: &Prepared<'_>) -> String {
     let mut objects = prepared.objects.clone();
+    let mut mesh = "accessLogFile: /dev/stdout\n".to_owned();
     if let Some(mode) = &prepared.case.outbound_traffic_policy {
-        objects.push(json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "istio", "namespace": "istio-system"},
-            "data": {"mesh": format!("outboundTrafficPolicy:\n  mode: {mode}\n")},
-        }));
+        mesh += &format!("outboundTrafficPolicy:\n  mode: {mode}\n");
     }
+    objects.push(json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": mesh},
+    }));
     if prepared.case.vantage == Vantage::Sidecar {
         objects.push(caller(prepared.case));
     }
+    let named = objects.iter().filter_map(|object| object["metadata"]["namespace"].as_str());
+    let namespaces: BTreeSet<&str> = named.filter(|name| !BUILT_IN.contains(name)).collect();
+    let namespaces: Vec<Value> = namespaces.into_iter().map(namespace).collect();
+    objects.splice(0..0, namespaces);
     let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
     documents.join("\n---\n")
+}
+
+/// What every cluster with Istio has.
+const BUILT_IN: [&str; 2] = ["default", "istio-system"];
+
+fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
 /// Whoever asks is a pod of the cluster: the mesh's control side makes what its sidecar knows.
@@ -217,6 +233,15 @@ fn key(case: &str, request: &Request<Incoming>) -> Option<(String, String)> {
     Some((case.to_owned(), request.headers().get(TAG)?.to_str().ok()?.to_owned()))
 }
 
+/// The request id and the flags of a line of the access log, if something was raised.
+fn logged(line: &str) -> Option<(String, String)> {
+    // There is no space in a path, so the first one behind a protocol is behind the request line.
+    let (_, rest) = line.split_once(" HTTP/")?;
+    let flags = rest.split(' ').nth(2)?;
+    let id = rest.split("\" \"").nth(2)?;
+    (flags != "-").then(|| (id.to_owned(), flags.to_owned()))
+}
+
 fn log(flags: &Flags, key: Option<(String, String)>, response: &Response<Body>) {
     let raised = response.extensions().get::<Outcome>().map_or("-".to_owned(), |outcome| outcome.flags.to_string());
     flags.lock().extend(key.map(|key| (key, raised)));
@@ -233,4 +258,21 @@ impl Node for NoPods {
     }
 
     async fn stop(&self, _: Pod) {}
+
+    fn log(&self, _: &Pod) -> Arc<dyn Log> {
+        Arc::new(Silence)
+    }
+}
+
+/// What the pods print that do not run.
+struct Silence;
+
+impl Log for Silence {
+    fn read(&self, _: u64) -> LogPage {
+        LogPage { ended: true, ..LogPage::default() }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
 }

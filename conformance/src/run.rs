@@ -56,8 +56,9 @@ pub async fn all(side: &(dyn Side + Sync), cases: &[Prepared<'_>]) -> Vec<Result
 fn flag(side: &(dyn Side + Sync), prepared: &Prepared<'_>, observation: &mut Observation) -> Result<()> {
     let flags = side.flags()?;
     for exchange in observation.iter_mut().flatten() {
-        let key = (prepared.case.id.clone(), exchange.tag.clone());
-        exchange.flags = flags.get(&key).cloned().unwrap_or_default();
+        let of = |name: &str| flags.get(&(prepared.case.id.clone(), name.to_owned())).cloned();
+        let id = exchange.tries.last().and_then(|seen| seen.header("x-request-id"));
+        exchange.flags = id.and_then(of).or_else(|| of(&exchange.tag)).unwrap_or_default();
     }
     Ok(())
 }

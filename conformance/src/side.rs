@@ -15,7 +15,8 @@ pub trait Side {
     /// Where the requests of a case go in that are for a port of its manifests.
     fn entrance(&self, case: &str, port: u16) -> Option<SocketAddr>;
 
-    /// The response flags that its access log has so far, by case and by the request's tag.
+    /// The response flags that its access log has so far, by case and by what names a request: its tag, or the id that its
+    /// upstreams saw.
     fn flags(&self) -> Result<BTreeMap<(String, String), String>>;
 }
 

@@ -44,6 +44,13 @@ pub struct Try {
     pub at: Instant,
 }
 
+impl Try {
+    /// The first header of a name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.0 == name).map(|header| header.1.as_str())
+    }
+}
+
 /// The upstreams of one case. They end when this is dropped.
 pub struct Upstreams {
     /// Where each of them is.

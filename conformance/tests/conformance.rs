@@ -2,7 +2,7 @@
 //!
 //! `ENVOY` names the program; without it, and without an `envoy` on the `PATH`, malha alone is held to what the cases
 //! say, which is said, and is a failure where `CI` is set. `CASES` holds parts of names, separated by commas: the cases that have one of them
-//! run. `SHOW` prints what was observed. `open.txt` names the cases that do not agree yet.
+//! run. `SHOW` prints what was observed.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -58,10 +58,9 @@ async fn through_malha(cases: &[Case]) -> Vec<anyhow::Result<Observation>> {
     }
     let malha = good(Malha::start(&prepared).await);
     let observations = run::all(&malha, &prepared).await;
-    let said = cases.iter().map(|case| malha.said(case));
-    let checked = said.zip(observations).map(|(said, observation)| match said {
-        [] => observation,
-        said => Err(anyhow::anyhow!("malha says: {}", said.join("; "))),
+    let said = cases.iter().map(|case| judge::said(case, malha.said(case)));
+    let checked = said.zip(observations).map(|(said, observation)| {
+        if said.is_empty() { observation } else { Err(anyhow::anyhow!("{}", said.join("; "))) }
     });
     checked.collect()
 }
@@ -75,7 +74,7 @@ async fn every_case_is_so_in_envoy_and_in_malha_and_they_agree() {
         None => Vec::new(),
     };
     let mut envoys = envoys.into_iter();
-    let (mut wrong, mut deliberate, mut closed) = (Vec::new(), 0, Vec::new());
+    let (mut wrong, mut deliberate) = (Vec::new(), 0);
     for (case, malha) in cases.iter().zip(through_malha(&cases).await) {
         let envoy = envoys.next();
         let mut complaints = complaints("malha", case, Party::Malha, malha.as_ref());
@@ -85,10 +84,8 @@ async fn every_case_is_so_in_envoy_and_in_malha_and_they_agree() {
                 complaints.extend(judge::differences(case, [("malha", malha), ("Envoy", envoy)]));
             }
         }
-        match (complaints.is_empty(), is_open(&case.id)) {
-            (false, _) => wrong.push(case.id.clone()),
-            (true, true) => closed.push(case.id.clone()),
-            (true, false) => {}
+        if !complaints.is_empty() {
+            wrong.push(case.id.clone());
         }
         deliberate += usize::from(case.requests.iter().any(|request| request.malha.is_some()));
         report(case, &complaints);
@@ -96,16 +93,7 @@ async fn every_case_is_so_in_envoy_and_in_malha_and_they_agree() {
     let beside = if program.is_some() { "beside Envoy" } else { "WITHOUT an Envoy to compare with" };
     let count = wrong.len();
     say(&format!("{} cases {beside}: {count} wrong, {deliberate} that differ on purpose", cases.len()));
-    if !closed.is_empty() {
-        say(&format!("open.txt names cases that agree: {}", closed.join(", ")));
-    }
-    wrong.retain(|case| !is_open(case));
     assert_eq!(wrong, [] as [String; 0], "malha and Envoy are not as the cases say, or not alike");
-}
-
-/// Whether a case is known not to agree yet.
-fn is_open(case: &str) -> bool {
-    include_str!("../open.txt").lines().any(|line| line == case)
 }
 
 fn complaints(side: &str, case: &Case, party: Party, observation: Result<&Observation, &anyhow::Error>) -> Vec<String> {

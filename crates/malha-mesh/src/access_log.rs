@@ -20,10 +20,10 @@ use malha_routing::{Cluster, Endpoint};
 use malha_runtime::{Body, BodyError, Pod};
 use tokio::time::Instant;
 
-use crate::flags::Flags;
+use crate::flags::{Flag, Flags};
 use crate::head::{self, X_ENVOY_UPSTREAM_SERVICE_TIME, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::proxy::Proxy;
-use crate::replies::Answered;
+use crate::replies::{Answered, broken_body};
 
 /// Takes lines: the name of the proxy's workload, and the line.
 pub(crate) type Sink = Box<dyn Fn(&str, &str) + Send + Sync>;
@@ -90,7 +90,7 @@ impl Record {
         let body = std::mem::take(request.body_mut());
         if !body.is_end_stream() {
             let record = Arc::clone(&record);
-            *request.body_mut() = Body::boxed(Counted { body, count: move |bytes| record.receive(bytes) });
+            *request.body_mut() = Body::boxed(Watched { body, watch: move |seen: Seen<'_>| record.receive(seen) });
         }
         record
     }
@@ -107,6 +107,7 @@ impl Record {
         let answer = Answer {
             status: answered.response.status(),
             flags: answered.flags,
+            broken: OnceLock::new(),
             details: answered.details.clone(),
             service_time: text(answered.response.headers(), &X_ENVOY_UPSTREAM_SERVICE_TIME).into_owned(),
             sent: AtomicU64::new(0),
@@ -121,15 +122,17 @@ impl Record {
             body
         } else {
             let count = Arc::clone(&answer);
-            let mut body = Body::boxed(Counted { body, count: move |bytes| count.send(bytes) });
+            let mut body = Body::boxed(Watched { body, watch: move |seen: Seen<'_>| count.see(seen) });
             body.hold(Written(answer));
             body
         };
         response
     }
 
-    fn receive(&self, bytes: usize) {
-        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    fn receive(&self, seen: Seen<'_>) {
+        if let Seen::Bytes(bytes) = seen {
+            self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 }
 
@@ -138,14 +141,22 @@ struct Answer {
     record: Arc<Record>,
     status: StatusCode,
     flags: Flags,
+    /// Why its body broke off, if it did.
+    broken: OnceLock<Flag>,
     details: Cow<'static, str>,
     service_time: String,
     sent: AtomicU64,
 }
 
 impl Answer {
-    fn send(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    fn see(&self, seen: Seen<'_>) {
+        match seen {
+            Seen::Bytes(bytes) => {
+                self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+            }
+            // It breaks off once.
+            Seen::Break(error) => drop(self.broken.set(broken_body(error))),
+        }
     }
 
     fn line(&self) -> String {
@@ -154,6 +165,10 @@ impl Answer {
         let cluster = way.and_then(|way| way.cluster.as_ref()).map_or("-", |cluster| &*cluster.name);
         let endpoint = way.and_then(|way| way.endpoint.as_ref()).map_or("-", |endpoint| endpoint.address.as_str());
         let route = way.map_or("-", |way| way.route.as_str());
+        let mut flags = self.flags;
+        if let Some(broken) = self.broken.get() {
+            flags.raise(*broken);
+        }
         let mut line = String::with_capacity(320);
         // Writing to a string does not fail.
         let _ = write!(
@@ -162,7 +177,7 @@ impl Answer {
             malha_routing::start_time(record.began).unwrap_or_default(),
             record.head,
             self.status.as_u16(),
-            self.flags,
+            flags,
             self.details.replace(' ', "_"),
             record.received.load(Ordering::Relaxed),
             self.sent.load(Ordering::Relaxed),
@@ -200,23 +215,36 @@ fn dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
-/// A body whose bytes are counted.
-struct Counted<F> {
-    body: Body,
-    count: F,
+/// What passes of a body.
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing more, though it has not ended.
+    Break(&'a BodyError),
 }
 
-impl<F: Fn(usize) + Send + Unpin> HttpBody for Counted<F> {
+/// A body that somebody watches.
+struct Watched<F> {
+    body: Body,
+    watch: F,
+}
+
+impl<F: Fn(Seen<'_>) + Send + Unpin> HttpBody for Watched<F> {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            (this.count)(data.len());
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    (this.watch)(Seen::Bytes(data.len()));
+                }
+            }
+            Some(Err(error)) => (this.watch)(Seen::Break(error)),
+            None => {}
         }
         Poll::Ready(frame)
     }

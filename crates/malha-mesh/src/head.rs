@@ -10,7 +10,7 @@ use malha_runtime::Body;
 use malha_world::Stream;
 use rand::Rng;
 
-use crate::replies::{BAD_REQUEST, Reply};
+use crate::replies::{BAD_PATH, NO_PATH, Reply};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -63,16 +63,19 @@ pub(crate) fn path<'a>(method: &Method, uri: &'a Uri) -> &'a str {
 /// Envoy answers 400, is not seen here: the `http` crate cuts it off.
 pub(crate) fn normalize_path(request: &mut Request<Body>) -> Result<(), Reply> {
     let path = path(request.method(), request.uri());
-    if !path.starts_with(['/', '?']) {
-        // `CONNECT` and `OPTIONS *`: no path to change, and no route either.
+    if path.is_empty() {
+        // `CONNECT`: no path to change, and no route either.
         return Ok(());
+    }
+    if !path.starts_with('/') {
+        return Err(NO_PATH);
     }
     let uri = match normalize(path) {
         Some(Cow::Borrowed(_)) => return Ok(()),
         Some(Cow::Owned(path)) => with_path(request.uri(), &path),
         None => None,
     };
-    *request.uri_mut() = uri.ok_or(BAD_REQUEST)?;
+    *request.uri_mut() = uri.ok_or(BAD_PATH)?;
     Ok(())
 }
 

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use malha_net::client::{Reason, SendError};
-use malha_runtime::Body;
+use malha_net::server::Unasked;
+use malha_runtime::{Body, BodyError};
 
 use crate::flags::{Flag, Flags};
 
@@ -36,6 +37,9 @@ impl Answered {
     pub(crate) fn into_response(self) -> Response<Body> {
         let Self { mut response, flags, details } = self;
         if flags != Flags::NONE || !matches!(details, Cow::Borrowed("via_upstream")) {
+            if !matches!(details, Cow::Borrowed("via_upstream")) {
+                response.extensions_mut().insert(Unasked);
+            }
             response.extensions_mut().insert(Outcome { flags, details });
         }
         response
@@ -59,11 +63,20 @@ pub(crate) struct Reply {
     pub(crate) flags: Flags,
     pub(crate) details: Cow<'static, str>,
     pub(crate) overloaded: bool,
+    /// Whether it ends its connection: Envoy's connection manager gave it before it looked for the end of the request.
+    pub(crate) closes: bool,
 }
 
 impl Reply {
     pub(crate) const fn new(status: StatusCode, body: &'static str, flags: Flags, details: &'static str) -> Self {
-        Self { status, body: Cow::Borrowed(body), flags, details: Cow::Borrowed(details), overloaded: false }
+        let (body, details) = (Cow::Borrowed(body), Cow::Borrowed(details));
+        Self { status, body, flags, details, overloaded: false, closes: false }
+    }
+
+    /// Given before anybody has looked for the end of the request.
+    const fn early(status: StatusCode, details: &'static str) -> Self {
+        let (body, details) = (Cow::Borrowed(""), Cow::Borrowed(details));
+        Self { status, body, flags: Flags::NONE, details, overloaded: false, closes: true }
     }
 }
 
@@ -97,8 +110,12 @@ pub(crate) const TRY_TIMEOUT: Reply = Reply::new(
 pub(crate) const BLOCKED: Reply = Reply::new(StatusCode::BAD_GATEWAY, "", Flags::NONE, "direct_response");
 /// A route rewrites the path to what is none. Envoy sends it on, and the next proxy answers this.
 pub(crate) const BAD_REWRITE: Reply = Reply::new(StatusCode::BAD_REQUEST, "", Flags::NONE, "via_upstream");
-/// A head that names no host, or a path that has no normal form.
-pub(crate) const BAD_REQUEST: Reply = Reply::new(StatusCode::BAD_REQUEST, "", Flags::NONE, "path_normalization_failed");
+/// A head that names no host.
+pub(crate) const NO_HOST: Reply = Reply::early(StatusCode::BAD_REQUEST, "missing_host_header");
+/// A path that has no normal form.
+pub(crate) const BAD_PATH: Reply = Reply::early(StatusCode::BAD_REQUEST, "path_normalization_failed");
+/// A target that is no path: `*`, or a query behind a host.
+pub(crate) const NO_PATH: Reply = Reply::new(StatusCode::NOT_FOUND, "", Flags::NONE, "absolute_path_rejected");
 
 /// A circuit breaker refused.
 pub(crate) fn overflow(retried: bool) -> Reply {
@@ -110,19 +127,32 @@ pub(crate) fn broken(error: &SendError, retried: bool) -> Reply {
     if error.reason == Reason::Unresolved {
         return NO_HEALTHY_UPSTREAM;
     }
-    let flag = match error.reason {
+    let mut reply =
+        reset(error.reason.as_str(), flag(error.reason), retried, error.transport_failure.as_deref());
+    if error.reason == Reason::ProtocolError {
+        reply.status = StatusCode::BAD_GATEWAY;
+    }
+    reply
+}
+
+fn flag(reason: Reason) -> Flag {
+    match reason {
         Reason::Unresolved => Flag::NoHealthyUpstream,
         Reason::RemoteConnectionFailure | Reason::ConnectionTimeout => Flag::ConnectionFailure,
         Reason::ConnectionTermination => Flag::ConnectionTermination,
         Reason::LocalReset => Flag::LocalReset,
         Reason::RemoteReset | Reason::RemoteRefusedStreamReset => Flag::UpstreamReset,
         Reason::ProtocolError => Flag::UpstreamProtocolError,
-    };
-    let mut reply = reset(error.reason.as_str(), flag, retried, error.transport_failure.as_deref());
-    if error.reason == Reason::ProtocolError {
-        reply.status = StatusCode::BAD_GATEWAY;
     }
-    reply
+}
+
+/// What is to be said of an answer whose body broke off. A pod that gives up is to its proxy a peer that hangs up.
+pub(crate) fn broken_body(error: &BodyError) -> Flag {
+    match error {
+        BodyError::Http(error) => flag(SendError::of_body(error).reason),
+        BodyError::Stalled => Flag::UpstreamTimeout,
+        BodyError::Guest(_) | BodyError::TooLong => Flag::UpstreamProtocolError,
+    }
 }
 
 /// Envoy, `Filter::onUpstreamReset` and `onUpstreamAbort`. What the transport has to say, e.g. of a certificate, is for
@@ -138,13 +168,14 @@ fn reset(reason: &str, flag: Flag, retried: bool, transport: Option<&str>) -> Re
         flags: Flags::of(flag),
         details: details.into(),
         overloaded: false,
+        closes: false,
     }
 }
 
 impl Reply {
     /// As an answer; callers of gRPC read its status from the headers (Envoy, `Utility::sendLocalReply`).
     pub(crate) fn answer(self, grpc: bool) -> Answered {
-        let Self { status, body, flags, details, overloaded } = self;
+        let Self { status, body, flags, details, overloaded, closes } = self;
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         if grpc {
@@ -154,6 +185,10 @@ impl Reply {
         }
         if overloaded {
             headers.insert(X_ENVOY_OVERLOADED, HeaderValue::from_static("true"));
+        }
+        if closes {
+            // HTTP/2 has no such header, and takes it out.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if !grpc {
             *response.status_mut() = status;

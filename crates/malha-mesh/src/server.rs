@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use http::header::SERVER;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use malha_net::server::host::settle_host;
@@ -12,7 +13,8 @@ use tokio::net::TcpListener;
 
 use crate::Mesh;
 use crate::edge::Entrance;
-use crate::replies::BAD_REQUEST;
+use crate::proxy::ISTIO_ENVOY;
+use crate::replies::NO_HOST;
 
 impl Mesh {
     /// Serves `entrance` on a socket that is bound already.
@@ -40,7 +42,11 @@ impl Mesh {
         let mut request = request.map(Body::from);
         match settle_host(&mut request) {
             Some(()) => self.enter(entrance, request, connection).await,
-            None => Some(BAD_REQUEST.answer(false).into_response()),
+            None => {
+                let mut response = NO_HOST.answer(false).into_response();
+                response.headers_mut().insert(SERVER, ISTIO_ENVOY);
+                Some(response)
+            }
         }
     }
 }

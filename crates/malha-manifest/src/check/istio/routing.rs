@@ -307,7 +307,7 @@ fn one_action(checker: &mut Checker<'_>, path: &FieldPath, route: &HttpRoute, de
     }
     let answered = [("redirect", route.redirect.is_some()), ("direct_response", route.direct_response.is_some())];
     for (name, _) in answered.into_iter().filter(|(_, there)| *there) {
-        if route.fault.is_some() && name == "redirect" {
+        if route.fault.is_some() {
             checker.error_at_key(path.field("fault"), format!("HTTP route cannot contain both fault and {name}"));
         }
         if route.rewrite.is_some() {
