@@ -1,9 +1,7 @@
 //! What it takes the control side to make a new snapshot of a mesh when one rule changes, and how it grows.
 
-use std::fmt::Write;
-
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
-use malha_cluster::{Cluster, Node, Object, PodRequest, StartError};
+use malha_cluster::{Cluster, Node, Object, Outcome, PodRequest, StartError};
 use malha_manifest::parse_manifests;
 use malha_world::World;
 
@@ -20,8 +18,12 @@ impl Node for Nowhere {
     async fn stop(&self, (): ()) {}
 }
 
-fn objects(text: &str) -> impl Iterator<Item = Object> {
-    parse_manifests("bench", text).objects.into_iter().map(Into::into)
+/// The one object of a document. Each is read by itself: a text of all of them is longer than what malha reads at once.
+fn object(text: &str) -> Object {
+    let mut objects = parse_manifests("bench", text).objects.into_iter();
+    let object = objects.next().expect("the document is an object");
+    assert!(objects.next().is_none(), "the document is one object");
+    object.into()
 }
 
 fn service(number: usize) -> String {
@@ -52,20 +54,23 @@ fn snapshots(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("snapshot after a change");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     for (services, rules) in [(10, 10), (1_000, 1_000), (1_000, 10_000), (1_000, 100_000)] {
-        let mut text = GATEWAY.to_owned();
-        (0..services).for_each(|number| text.push_str(&service(number)));
-        for number in 0..rules {
-            let _ = text.write_str(&rule(number, services, "/"));
-        }
+        let mut all = vec![object(GATEWAY)];
+        all.extend((0..services).map(|number| object(&service(number))));
+        all.extend((0..rules).map(|number| object(&rule(number, services, "/"))));
         let cluster = Cluster::new(Nowhere, &World::simulated(1_700_000_000, 1), drop);
-        assert!(cluster.apply(objects(&text)).iter().all(Result::is_ok), "all objects are fine");
-        let mut changed =
-            ["/a", "/b"].map(|path| objects(&rule(0, services, path)).next()).into_iter().flatten().cycle();
+        let applied = cluster.apply(all);
+        let created = applied.iter().filter(|one| one.as_ref().is_ok_and(|one| one.outcome == Outcome::Created));
+        assert_eq!(created.count(), 1 + services + rules, "all objects are there");
+        assert_eq!(cluster.findings(), [], "all rules are carried out");
+        let mut changed = ["/a", "/b"].map(|path| object(&rule(0, services, path))).into_iter().cycle();
         let what = BenchmarkId::new(format!("{services} services"), format!("{rules} rules"));
         group.bench_function(what, |bencher| {
             bencher.iter_batched(
                 || changed.next(),
-                |object| cluster.apply(object).len(),
+                |object| {
+                    let applied = cluster.apply(object);
+                    assert!(matches!(&applied[..], [Ok(one)] if one.outcome == Outcome::Configured));
+                },
                 criterion::BatchSize::PerIteration,
             );
         });

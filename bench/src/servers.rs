@@ -92,12 +92,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Seconds on a processor so far, from `/proc/PID/stat`, whose fields 14 and 15 count hundredths.
+    /// Seconds on a processor so far.
     pub(crate) fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The second field is the program's name in brackets, in which anything may be.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').skip(11).take(2);
-        fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+        cpu(&self.child.id().to_string(), 2)
+    }
+
+    /// Sends a signal: one that is stopped takes no time from others.
+    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status()?;
+        ensure!(sent.success(), "cannot send {signal} to a server");
+        Ok(())
     }
 
     /// A number of kilobytes from `/proc/PID/status`, in megabytes of 10^6 bytes.
@@ -107,6 +111,29 @@ impl Server {
         let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
         kilobytes.unwrap_or(f64::NAN) * 1024.0 / 1e6
     }
+}
+
+/// Seconds on a processor from `/proc/PROCESS/stat`, whose fields 14 and 15 count hundredths, and 16 and 17 those of
+/// children that have ended.
+fn cpu(process: &str, fields: usize) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The second field is the program's name in brackets, in which anything may be.
+    let after = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').skip(11).take(fields);
+    after.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// Seconds on a processor of this process and of those that it has waited for.
+pub(crate) fn own_cpu() -> f64 {
+    cpu("self", 4)
+}
+
+/// Seconds that all processors were busy, or taken away from this machine (`/proc/stat`).
+pub(crate) fn busy() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    // User, nice, system, not idle and waiting, interrupts, soft interrupts, stolen.
+    let counted = fields.zip([true, true, true, false, false, true, true, true]).filter(|(_, counts)| *counts);
+    counted.filter_map(|(field, _)| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// A port that was free a moment ago.
