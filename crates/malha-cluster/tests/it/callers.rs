@@ -242,7 +242,6 @@ async fn listeners_that_pods_call_by_themselves_are_named() {
     let port = |protocol: &str| format!("port: {{number: 8080, name: p, protocol: {protocol}}}, hosts: ['*/*']");
     for (egress, finds) in [
         (port("HTTP"), 0),
-        (port("HTTP_PROXY"), 1),
         (port("HTTP") + ", bind: 127.0.0.1", 1),
         (port("HTTP") + ", captureMode: NONE", 1),
         (port("HTTP") + ", captureMode: IPTABLES", 0),
