@@ -22,8 +22,11 @@ use crate::discovery::{KUBERNETES, METRICS, served_groups};
 use crate::document::{Document, accepted, takes_json};
 use crate::schema::{DELETE_OPTIONS, EVICTION, SCALE, STATUS, metrics_name, name_of, needed_by};
 
-/// The type under which clients ask for OpenAPI v2 in protobuf.
-const PROTO_V2: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The types under which clients ask for OpenAPI v2 in protobuf. Answers have the second: the first is no media type.
+const PROTO_V2: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+];
 
 /// What to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +68,11 @@ pub fn get(path: &str, hash: Option<&str>, accept: &str) -> Option<Answer> {
 
 fn second(accept: &str) -> Answer {
     static JSON: LazyLock<Document> = LazyLock::new(|| Document::json(&v2::document()));
-    static PROTO: LazyLock<Document> =
-        LazyLock::new(|| Document::new("application/octet-stream", proto::document(&v2::document())));
+    static PROTO: LazyLock<Document> = LazyLock::new(|| Document::new(PROTO_V2[1], proto::document(&v2::document())));
     // The first type that is known: kubectl asks for protobuf alone.
     let proto = accepted(accept)
-        .find(|(kind, _)| *kind == PROTO_V2 || takes_json(kind))
-        .is_some_and(|(kind, _)| kind == PROTO_V2);
+        .find(|(kind, _)| PROTO_V2.contains(kind) || takes_json(kind))
+        .is_some_and(|(kind, _)| PROTO_V2.contains(&kind));
     let document = if proto {
         &PROTO
     } else if takes_json(accept) {
@@ -257,9 +259,11 @@ mod tests {
     #[test]
     fn v2_is_json_or_protobuf_as_the_client_asks() {
         assert_eq!(read("/openapi/v2")["swagger"], "2.0");
-        let Some(Answer::Document { document, .. }) = get("/openapi/v2", None, PROTO_V2) else { panic!("protobuf") };
-        assert_eq!(document.content_type, "application/octet-stream");
-        assert_eq!(&document.body[..5], b"\x0a\x032.0");
+        for accept in PROTO_V2 {
+            let Some(Answer::Document { document, .. }) = get("/openapi/v2", None, accept) else { panic!("{accept}") };
+            assert_eq!(document.content_type, PROTO_V2[1]);
+            assert_eq!(&document.body[..5], b"\x0a\x032.0");
+        }
         assert_eq!(get("/openapi/v2", None, "text/html"), Some(Answer::NotAcceptable));
         assert_eq!(get("/openapi/v3/apis/batch/v1", None, ""), None);
         assert_eq!(get("/openapi/v4", None, ""), None);

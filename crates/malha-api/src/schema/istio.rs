@@ -38,6 +38,55 @@ const OLD_SPELLINGS: &[(Kind, &str, &str, &str)] = &[
     (Kind::RequestAuthentication, "/properties/jwtRules/items/properties", "jwksUri", "jwks_uri"),
 ];
 
+/// Fields that Istio's CRDs do not let be missing: the end of the path of the object that holds them, and their names.
+const REQUIRED: &[(Kind, &str, &[&str])] = &[
+    (Kind::Gateway, "servers", &["port", "hosts"]),
+    (Kind::Gateway, "port", &["number", "protocol", "name"]),
+    (Kind::VirtualService, "directResponse", &["status"]),
+    (Kind::VirtualService, "mirror", &["host"]),
+    (Kind::VirtualService, "mirrors", &["destination"]),
+    (Kind::VirtualService, "destination", &["host"]),
+    (Kind::VirtualService, "route", &["destination"]),
+    (Kind::VirtualService, "tls", &["match"]),
+    (Kind::VirtualService, "tls.match", &["sniHosts"]),
+    (Kind::DestinationRule, "spec", &["host"]),
+    (Kind::DestinationRule, "subsets", &["name"]),
+    (Kind::DestinationRule, "httpCookie", &["name"]),
+    (Kind::DestinationRule, "attributes", &["name"]),
+    (Kind::DestinationRule, "warmup", &["duration"]),
+    (Kind::DestinationRule, "tunnel", &["targetHost", "targetPort"]),
+    (Kind::ServiceEntry, "spec", &["hosts"]),
+    (Kind::ServiceEntry, "ports", &["number", "name"]),
+    (Kind::Sidecar, "ingress", &["port"]),
+    (Kind::Sidecar, "egress", &["hosts"]),
+    (Kind::Sidecar, "egressProxy", &["host"]),
+    (Kind::RequestAuthentication, "fromHeaders", &["name"]),
+    (Kind::RequestAuthentication, "outputClaimToHeaders", &["header", "claim"]),
+    (Kind::RequestAuthentication, "targetRef", &["kind", "name"]),
+    (Kind::RequestAuthentication, "targetRefs", &["kind", "name"]),
+    (Kind::AuthorizationPolicy, "when", &["key"]),
+    (Kind::AuthorizationPolicy, "targetRef", &["kind", "name"]),
+    (Kind::AuthorizationPolicy, "targetRefs", &["kind", "name"]),
+];
+
+/// Marks what may not be missing; `path` is without the marks of lists.
+fn require(kind: Kind, path: &str, schema: &mut Value) {
+    for part in ["items", "additionalProperties"] {
+        if let Some(inside) = schema.get_mut(part) {
+            require(kind, path, inside);
+        }
+    }
+    let Some(Value::Object(fields)) = schema.get_mut("properties") else { return };
+    for (name, field) in fields {
+        require(kind, &format!("{path}.{name}"), field);
+    }
+    let ends = |end: &str| path.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let row = REQUIRED.iter().find(|(of, end, _)| *of == kind && ends(end));
+    if let Some((.., names)) = row {
+        schema["required"] = json!(names);
+    }
+}
+
 /// The structural schema of a kind's `spec`; `None` for kinds that are not Istio's.
 pub(crate) fn spec(kind: Kind) -> Option<Value> {
     let mut schema = match kind {
@@ -52,6 +101,7 @@ pub(crate) fn spec(kind: Kind) -> Option<Value> {
         _ => return None,
     };
     schema["description"] = json!(about(kind));
+    require(kind, "spec", &mut schema);
     for (_, place, new, old) in OLD_SPELLINGS.iter().filter(|(of, ..)| *of == kind) {
         if let Some(Value::Object(fields)) = schema.pointer_mut(place)
             && let Some(mut field) = fields.get(*new).cloned()
@@ -154,6 +204,29 @@ mod tests {
         ] {
             let spec = spec(kind).unwrap();
             assert_eq!(field(&spec, path)[part], expected, "{kind} {path}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_missing_is_that_of_istios_definitions() {
+        for (kind, path, expected) in [
+            (Kind::VirtualService, "http.route.destination", json!(["host"])),
+            (Kind::VirtualService, "tls.match", json!(["sniHosts"])),
+            (Kind::VirtualService, "http.match", Value::Null),
+            (Kind::DestinationRule, "subsets.trafficPolicy.loadBalancer.warmup", json!(["duration"])),
+            (Kind::ServiceEntry, "ports", json!(["number", "name"])),
+            (Kind::ServiceEntry, "endpoints.ports", Value::Null),
+            (Kind::Sidecar, "ingress.port", Value::Null),
+            (Kind::Gateway, "servers.port", json!(["number", "protocol", "name"])),
+        ] {
+            let spec = spec(kind).unwrap();
+            let schema = field(&spec, path);
+            let schema = schema.get("items").unwrap_or(schema);
+            assert_eq!(schema["required"], expected, "{kind} {path}");
+        }
+        for (kind, end, names) in REQUIRED {
+            let text = spec(*kind).unwrap().to_string();
+            assert!(text.contains(&json!(names).to_string()), "{kind} {end}: no such object");
         }
     }
 

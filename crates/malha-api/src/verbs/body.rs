@@ -46,12 +46,12 @@ pub(super) fn draft(target: &Target, body: &Body, validation: FieldValidation) -
         return Err(Failure::bad_request(cannot_be_handled(resource, version, "the body is no object")));
     };
     check_type(target, &mut fields)?;
-    let mut warnings = strict_findings(resource, version, body);
-    if !warnings.is_empty() && validation == FieldValidation::Strict {
-        return Err(Failure::bad_request(strict_error(&warnings)));
-    }
     if let Some(why) = mismatch(resource, version, body) {
         return Err(Failure::bad_request(cannot_be_handled(resource, version, &why)));
+    }
+    let mut warnings = strict_findings(resource, version, body);
+    if !warnings.is_empty() && validation == FieldValidation::Strict {
+        return Err(Failure::bad_request(cannot_be_handled(resource, version, &strict_error(&warnings))));
     }
     let mut value = Value::Object(fields);
     if !warnings.is_empty() {

@@ -12,7 +12,7 @@ use crate::cluster::write;
 use crate::patch::{Manager, Patch, PatchType, apply_patch, server_side_apply};
 use crate::request::Target;
 use crate::respond::{self, Body};
-use crate::schema::validate::{self, FieldValidation, strict_error, strict_findings};
+use crate::schema::validate::{self, FieldValidation, duplicate_keys};
 use crate::status::Failure;
 use crate::view::shown;
 
@@ -89,13 +89,15 @@ fn applied(
     force: bool,
 ) -> Result<(bool, Draft), Failure> {
     let (resource, version) = (target.resource, target.version);
-    let unknown = strict_findings(resource, version, config);
-    if !unknown.is_empty() && validation == FieldValidation::Strict {
-        return Err(Failure::bad_request(strict_error(&unknown)));
-    }
     let namespace = target.namespace.as_deref().unwrap_or_default();
     if let Some(why) = typed_patch_error(resource, version, &format!("{namespace}/{name}"), config) {
         return Err(Failure::bad_request(why));
+    }
+    let twice = duplicate_keys(config);
+    if validation == FieldValidation::Strict
+        && let Some(why) = twice
+    {
+        return Err(Failure::bad_request(format!("error strict decoding YAML: {why}")));
     }
     let mut config = config.to_value();
     check_config(target, name, &mut config)?;
@@ -109,7 +111,10 @@ fn applied(
     let subresource = target.subresource.as_deref().unwrap_or_default();
     let manager = Manager { name: &writer.manager, api_version: &api_version, subresource, time: &time };
     let value = server_side_apply(resource.kind, before.as_ref(), &config, &manager, force)?;
-    let Draft { mut object, warnings } = draft(target, &validate::Body::of(&value), FieldValidation::Ignore)?;
+    let Draft { mut object, mut warnings } = draft(target, &validate::Body::of(&value), FieldValidation::Ignore)?;
+    if validation == FieldValidation::Warn {
+        warnings.extend(twice);
+    }
     check_name(target, name, &mut object)?;
     let (Some(live), Some(before)) = (live, before) else {
         return Ok((true, Draft { object: registry.create(object, writer.dry_run)?, warnings }));

@@ -1,5 +1,6 @@
 //! A body as it was written: fields in their order, those that are there twice included.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use malha_manifest::SourceFile;
@@ -54,8 +55,10 @@ impl Body {
     /// [`Malformed`].
     pub fn yaml(text: &[u8]) -> Result<Self, Malformed> {
         if text.first() == Some(&b'{')
-            && let Ok(body) = Self::json(text)
+            && let Ok(mut body) = Self::json(text)
         {
+            // Clients write it on one line.
+            body.root.duplicates(&mut |key| body.duplicates.push(set_again(1, key)));
             return Ok(body);
         }
         let text = std::str::from_utf8(text).map_err(|error| Malformed(error.to_string()))?;
@@ -65,7 +68,7 @@ impl Body {
         for diagnostic in diagnostics {
             let line = diagnostic.location.as_ref().map_or(0, |location| location.line());
             match diagnostic.message.split('`').nth(1).filter(|_| diagnostic.message.contains("written twice")) {
-                Some(key) => duplicates.push(format!("line {line}: key \"{key}\" already set in map")),
+                Some(key) => duplicates.push(set_again(line, key)),
                 None => return Err(Malformed(diagnostic.message)),
             }
         }
@@ -90,12 +93,37 @@ impl Body {
         &self.root
     }
 
-    pub(super) fn yaml_duplicates(&self) -> &[String] {
-        &self.duplicates
+    /// What a strict reader of YAML says of fields that are there twice.
+    pub(super) fn yaml_error(&self) -> Option<String> {
+        (!self.duplicates.is_empty()).then(|| {
+            format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {}", self.duplicates.join("\n  "))
+        })
     }
 }
 
+/// As Go's reader of YAML says it.
+fn set_again(line: u32, key: &str) -> String {
+    format!("line {line}: key \"{key}\" already set in map")
+}
+
 impl Node {
+    /// Every key that is in its map already.
+    fn duplicates(&self, found: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Map(fields) => {
+                let mut seen = BTreeSet::new();
+                for (key, value) in fields {
+                    if !seen.insert(key) {
+                        found(key);
+                    }
+                    value.duplicates(found);
+                }
+            }
+            Self::List(items) => items.iter().for_each(|item| item.duplicates(found)),
+            _ => {}
+        }
+    }
+
     fn to_value(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -222,8 +250,16 @@ mod tests {
 
     #[test]
     fn yaml_says_on_which_line_a_key_is_again() {
-        let body = Body::yaml(b"spec:\n  replicas: 1\n  replicas: 2\n").unwrap();
-        assert_eq!(body.yaml_duplicates(), [r#"line 3: key "replicas" already set in map"#]);
+        for (text, line) in
+            [("spec:\n  replicas: 1\n  replicas: 2\n", 3), (r#"{"spec": {"replicas": 1, "replicas": 2}}"#, 1)]
+        {
+            let error = Body::yaml(text.as_bytes()).unwrap().yaml_error();
+            let expected = format!(
+                "error converting YAML to JSON: yaml: unmarshal errors:\n  line {line}: key \"replicas\" already set in map"
+            );
+            assert_eq!(error, Some(expected), "{text}");
+        }
+        assert_eq!(Body::yaml(b"{a: 1, b: 1}").unwrap().yaml_error(), None);
     }
 
     #[test]

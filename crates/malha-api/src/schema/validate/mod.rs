@@ -50,11 +50,18 @@ impl FieldValidation {
 
 /// Fields that the kind does not have and fields that are there twice: `unknown field "spec.foo"`, in the order of the body.
 ///
-/// Each is the text of a warning; all together are the [`strict_error`].
+/// Each is the text of a warning; all together are the [`strict_error`]. Where a value [does not fit](mismatch), the API
+/// server says that alone.
 pub fn strict_findings(resource: &Resource, version: &str, body: &Body) -> Vec<String> {
     let mut found = strict::findings(body.root(), schema(resource, version));
-    found.extend(body.yaml_duplicates().iter().cloned());
+    found.extend(body.yaml_error());
     found
+}
+
+/// What a strict reader of YAML says of fields that are there twice, which is all that an apply is asked about: a warning, or
+/// after `error strict decoding YAML: ` an error (400).
+pub fn duplicate_keys(body: &Body) -> Option<String> {
+    body.yaml_error()
 }
 
 /// `strict decoding error: …`.

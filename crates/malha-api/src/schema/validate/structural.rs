@@ -158,6 +158,15 @@ mod tests {
                 )],
             ),
             (Kind::ServiceEntry, json!({"metadata": {}}), vec![("spec", "Required value")]),
+            (
+                Kind::VirtualService,
+                json!({"spec": {"http": [{"route": [{"destination": {"subset": "v1"}}, {"weight": 1}]}]}}),
+                vec![
+                    ("spec.http[0].route[0].destination.host", "Required value"),
+                    ("spec.http[0].route[1].destination", "Required value"),
+                ],
+            ),
+            (Kind::DestinationRule, json!({"spec": {}}), vec![("spec.host", "Required value")]),
             (Kind::Gateway, json!({"spec": null}), vec![]),
             (Kind::Pod, json!({"spec": 1}), vec![]),
         ] {
