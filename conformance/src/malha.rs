@@ -83,7 +83,9 @@ impl Running {
         let world = World::real();
         let mesh = Mesh::new(world.clone());
         let (id, log) = (case.id.clone(), Arc::clone(flags));
-        mesh.log_access(move |_, line| log.lock().extend(logged(line).map(|(request, flags)| ((id.clone(), request), flags))));
+        mesh.log_access(move |_, line| {
+            log.lock().extend(logged(line).map(|(request, flags)| ((id.clone(), request), flags)))
+        });
         let published = mesh.clone();
         let cluster = Cluster::new(NoPods, &world, move |snapshot| published.publish(snapshot));
         for result in cluster.apply(loaded.objects.into_iter().map(Into::into)) {

@@ -127,8 +127,7 @@ pub(crate) fn broken(error: &SendError, retried: bool) -> Reply {
     if error.reason == Reason::Unresolved {
         return NO_HEALTHY_UPSTREAM;
     }
-    let mut reply =
-        reset(error.reason.as_str(), flag(error.reason), retried, error.transport_failure.as_deref());
+    let mut reply = reset(error.reason.as_str(), flag(error.reason), retried, error.transport_failure.as_deref());
     if error.reason == Reason::ProtocolError {
         reply.status = StatusCode::BAD_GATEWAY;
     }

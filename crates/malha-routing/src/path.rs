@@ -37,10 +37,9 @@ fn is_normal(path: &str) -> bool {
     bytes.iter().enumerate().all(|(at, byte)| match byte {
         b'\\' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => false,
         b'%' => escape(&bytes[at..]).is_none_or(|value| value != 0 && !is_unreserved(value)),
-        b'/' => !matches!(
-            bytes[at + 1..],
-            [b'.'] | [b'.', b'/' | b';', ..] | [b'.', b'.'] | [b'.', b'.', b'/' | b';', ..]
-        ),
+        b'/' => {
+            !matches!(bytes[at + 1..], [b'.'] | [b'.', b'/' | b';', ..] | [b'.', b'.'] | [b'.', b'.', b'/' | b';', ..])
+        }
         _ => true,
     })
 }

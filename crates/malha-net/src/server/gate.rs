@@ -88,7 +88,19 @@ enum At {
 impl<S> Gate<S> {
     /// A gate before `io`; `secure` says whether it is TLS.
     pub(super) fn new(io: S, secure: bool, progress: Arc<Progress>) -> Self {
-        Self { io, secure, at: At::Head, requests: 0, held: Vec::new(), open: 0, gone: 0, anew: false, look: 0, late: None, progress }
+        Self {
+            io,
+            secure,
+            at: At::Head,
+            requests: 0,
+            held: Vec::new(),
+            open: 0,
+            gone: 0,
+            anew: false,
+            look: 0,
+            late: None,
+            progress,
+        }
     }
 
     /// How many of `bytes`, the next of the connection, may pass. The rest is to be held, unless all is over.

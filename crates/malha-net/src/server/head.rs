@@ -242,7 +242,11 @@ fn check_target(method: &[u8], target: &[u8], secure: bool) -> Result<RequestLin
         let fits = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
         let fits =
             fits && !host.is_empty() && host.iter().copied().all(host::is_host_byte) && Uri::try_from(target).is_ok();
-        return if fits { Ok(RequestLine { is_connect: true, names_host: true, escapes: false }) } else { Err(Refusal::Malformed) };
+        return if fits {
+            Ok(RequestLine { is_connect: true, names_host: true, escapes: false })
+        } else {
+            Err(Refusal::Malformed)
+        };
     }
     if target == b"*" {
         return if method == b"OPTIONS" { Ok(RequestLine::default()) } else { Err(Refusal::Malformed) };
