@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Event, Namespace, Node, Pod, PodSpec, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -225,7 +227,14 @@ impl Object {
         match (self, other) {
             (Self::Deployment(a), Self::Deployment(b)) => a.spec == b.spec,
             (Self::ReplicaSet(a), Self::ReplicaSet(b)) => a.spec == b.spec,
-            (Self::Pod(a), Self::Pod(b)) => a.spec == b.spec,
+            // Being bound to a node is no change of what is wanted.
+            (Self::Pod(a), Self::Pod(b)) => {
+                let unbound = |pod: &Pod| {
+                    let node_name = None;
+                    pod.spec.clone().map(|spec| PodSpec { node_name, ..spec })
+                };
+                a.spec == b.spec || unbound(a) == unbound(b)
+            }
             (Self::CustomResourceDefinition(a), Self::CustomResourceDefinition(b)) => a.spec == b.spec,
             (Self::Gateway(a), Self::Gateway(b)) => a.json == b.json,
             (Self::VirtualService(a), Self::VirtualService(b)) => a.json == b.json,

@@ -115,6 +115,12 @@ impl<P: Clone> State<P> {
         let meta = object.metadata_mut();
         (meta.resource_version, meta.uid) = (None, None);
         meta.owner_references.clone_from(&existing.metadata().owner_references);
+        for (name, value) in existing.metadata().annotations.iter().flatten() {
+            // A controller's notes stay.
+            if name.starts_with("deployment.kubernetes.io/") {
+                meta.annotations.get_or_insert_default().entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
         if let (Object::Deployment(deployment), Object::Deployment(existing)) = (&mut object, existing) {
             // An autoscaler's number stays.
             let replicas = existing.spec.as_ref().and_then(|spec| spec.replicas);

@@ -66,9 +66,11 @@ impl Task {
     /// The object that is looked at.
     pub(crate) fn about(&self) -> Option<&Key> {
         match self {
-            Self::Deployment(key) | Self::ReplicaSet(key) | Self::Service(key) | Self::Terminating(key) | Self::Pod(key) => {
-                Some(key)
-            }
+            Self::Deployment(key)
+            | Self::ReplicaSet(key)
+            | Self::Service(key)
+            | Self::Terminating(key)
+            | Self::Pod(key) => Some(key),
             Self::Garbage { .. } | Self::Events => None,
         }
     }
@@ -130,7 +132,8 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
             if change.kind == ChangeKind::Deleted {
                 tasks.extend(recreating(store, pod));
             } else if object.controller().is_none() {
-                let takers = store.list_in::<ReplicaSet>(&key.namespace).filter(|taker| replica_set::adopts(taker, pod));
+                let takers =
+                    store.list_in::<ReplicaSet>(&key.namespace).filter(|taker| replica_set::adopts(taker, pod));
                 tasks.extend(takers.map(|taker| Task::ReplicaSet(key_of(taker.as_ref()))));
             }
             tasks.insert(Task::Pod(key));

@@ -304,8 +304,7 @@ mod tests {
                 for kind in &due {
                     let count = made.iter().filter(|(_, other)| other == kind).count();
                     made.push((second, *kind));
-                    let answer =
-                        if answers(*kind, count) { Answer::Passed } else { Answer::Failed(String::new()) };
+                    let answer = if answers(*kind, count) { Answer::Passed } else { Answer::Failed(String::new()) };
                     probes.learn(*kind, &answer, now);
                 }
                 if due.is_empty() {
@@ -349,7 +348,8 @@ mod tests {
         let failed = Answer::Failed(String::new());
         let errored = Answer::Errored(String::new());
         let passed = Answer::Passed;
-        let answers = [&passed, &failed, &passed, &passed, &failed, &failed, &errored, &passed, &failed, &failed, &failed];
+        let answers =
+            [&passed, &failed, &passed, &passed, &failed, &failed, &errored, &passed, &failed, &failed, &failed];
         let ready: Vec<bool> = answers
             .into_iter()
             .map(|answer| {
@@ -379,7 +379,10 @@ mod tests {
             request(&spec, &container, "10.244.0.1").map(|request| request.url)
         };
         let url = |text: &str| Ok(text.to_owned());
-        assert_eq!(ask(json!({"httpGet": {"port": "http", "path": "health?a=b"}})), url("http://10.244.0.1:8080/health?a=b"));
+        assert_eq!(
+            ask(json!({"httpGet": {"port": "http", "path": "health?a=b"}})),
+            url("http://10.244.0.1:8080/health?a=b")
+        );
         assert_eq!(ask(json!({"httpGet": {"port": 80}})), url("http://10.244.0.1:80/"));
         let error = |text: &str| Err(Answer::Errored(text.to_owned()));
         assert_eq!(ask(json!({"httpGet": {"port": "web"}})), error("strconv.Atoi: parsing \"web\": invalid syntax"));

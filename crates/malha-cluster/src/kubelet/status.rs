@@ -119,14 +119,16 @@ fn conditions(
 }
 
 /// How dear a pod is when memory gets short (`GetPodQOS`).
-fn qos(containers: &[Container]) -> &'static str {
+pub(crate) fn qos(containers: &[Container]) -> &'static str {
     let amount = |container: &Container, limits: bool, name: &str| {
         let resources = container.resources.as_ref()?;
         let list = if limits { resources.limits.as_ref() } else { resources.requests.as_ref() };
         list?.get(name).map(|quantity| quantity.0.clone()).filter(|text| text != "0")
     };
     let any = |container: &Container| {
-        ["cpu", "memory"].iter().any(|name| [true, false].iter().any(|limits| amount(container, *limits, name).is_some()))
+        ["cpu", "memory"]
+            .iter()
+            .any(|name| [true, false].iter().any(|limits| amount(container, *limits, name).is_some()))
     };
     let all = |container: &Container| {
         ["cpu", "memory"].iter().all(|name| {

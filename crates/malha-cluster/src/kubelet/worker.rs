@@ -200,7 +200,9 @@ impl<P: Clone> Worker<P> {
         while self.step(with, todo) {}
         todo.again = match &self.stage {
             Stage::Waiting(Wait::Failed(_, until) | Wait::BackOff(until)) => Some(*until),
-            Stage::Waiting(Wait::Image(_, failed, pausing)) => Some(*failed + if *pausing { self.pulls.delay() } else { NOTICED }),
+            Stage::Waiting(Wait::Image(_, failed, pausing)) => {
+                Some(*failed + if *pausing { self.pulls.delay() } else { NOTICED })
+            }
             Stage::Running(run) => run.probes.next(false),
             Stage::Ending(run, until, _) => run.probes.next(true).map_or(Some(*until), |next| Some(next.min(*until))),
             _ => None,
@@ -266,7 +268,9 @@ impl<P: Clone> Worker<P> {
                 if now < *until {
                     return self.probe(true, with, todo);
                 }
-                let Stage::Ending(run, _, then) = std::mem::replace(&mut self.stage, Stage::Ended) else { return false };
+                let Stage::Ending(run, _, then) = std::mem::replace(&mut self.stage, Stage::Ended) else {
+                    return false;
+                };
                 todo.stop = Some(run.pod);
                 self.stage = Stage::Stopping(run.at, then);
                 false
@@ -290,7 +294,14 @@ impl<P: Clone> Worker<P> {
             }
             if let Err(why) = schedule::fits(with.store, pod) {
                 if !matches!(&self.stage, Stage::Waiting(Wait::Unschedulable(known)) if *known == why) {
-                    self.happens(todo, None, Component::Scheduler, EventKind::Warning, "FailedScheduling", why.to_owned());
+                    self.happens(
+                        todo,
+                        None,
+                        Component::Scheduler,
+                        EventKind::Warning,
+                        "FailedScheduling",
+                        why.to_owned(),
+                    );
                     self.stage = Stage::Waiting(Wait::Unschedulable(why));
                 }
                 return;
@@ -424,17 +435,13 @@ impl<P: Clone> Worker<P> {
 
     /// Starts the container again, now or when its back-off is over. `judged` is the end that the back-off is reckoned
     /// from, `ended` the last one.
-    fn again(
-        &mut self,
-        judged: Instant,
-        ended: Instant,
-        with: &mut Surroundings<'_>,
-        todo: &mut Todo<P>,
-    ) -> bool {
+    fn again(&mut self, judged: Instant, ended: Instant, with: &mut Surroundings<'_>, todo: &mut Todo<P>) -> bool {
         if self.crashes.until(judged, with.now).is_some() {
             let (container, pod) = (self.name(with.pod), &self.key.name);
-            let message =
-                format!("Back-off restarting failed container {container} in pod {pod}_{}({})", self.key.namespace, self.uid);
+            let message = format!(
+                "Back-off restarting failed container {container} in pod {pod}_{}({})",
+                self.key.namespace, self.uid
+            );
             self.warn(with.pod, todo, "BackOff", message);
             self.stage = Stage::Waiting(Wait::BackOff(ended + self.crashes.delay()));
         } else {
@@ -633,7 +640,14 @@ impl<P: Clone> Worker<P> {
         reason: &str,
         message: String,
     ) {
-        todo.happenings.push(Happening { about: self.key.clone(), part, from, kind, reason: reason.to_owned(), message });
+        todo.happenings.push(Happening {
+            about: self.key.clone(),
+            part,
+            from,
+            kind,
+            reason: reason.to_owned(),
+            message,
+        });
     }
 }
 

@@ -9,10 +9,11 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentStrategy, ReplicaSet, Rol
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{
     Container, HTTPGetAction, Lifecycle, LifecycleHandler, Namespace, NamespaceSpec, NamespaceStatus, PodSpec,
-    PodTemplateSpec, Probe, Secret, Service, ServiceSpec, Toleration,
+    PodStatus, PodTemplateSpec, Probe, Secret, Service, ServiceSpec, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::kubelet::status;
 use crate::object::Object;
 
 /// Every namespace has its own name as a label (`NamespaceDefaultLabelName`).
@@ -27,9 +28,14 @@ pub(super) fn fill(object: &mut Object) {
         Object::Deployment(object) => deployment(Arc::make_mut(object)),
         Object::ReplicaSet(object) => replica_set(Arc::make_mut(object)),
         Object::Pod(object) => {
-            let spec = Arc::make_mut(object).spec.get_or_insert_default();
+            let pod = Arc::make_mut(object);
+            let spec = pod.spec.get_or_insert_default();
             pod_spec(spec);
             admitted(spec);
+            // `PrepareForCreate` of a pod; it keeps what it has.
+            let class = status::qos(&spec.containers).to_owned();
+            let phase = Some("Pending".to_owned());
+            or(&mut pod.status, PodStatus { phase, qos_class: Some(class), ..PodStatus::default() });
         }
         Object::HorizontalPodAutoscaler(object) => autoscaler(Arc::make_mut(object)),
         _ => {}

@@ -73,7 +73,8 @@ impl<P: Clone> State<P> {
         let Some(worker) = self.pods.get_mut(uid) else { return };
         let key = worker.key.clone();
         let store = &self.registry.store;
-        let Some(pod) = store.get::<Pod>(&key.namespace, &key.name).filter(|pod| pod.metadata.uid.as_deref() == Some(uid))
+        let Some(pod) =
+            store.get::<Pod>(&key.namespace, &key.name).filter(|pod| pod.metadata.uid.as_deref() == Some(uid))
         else {
             return;
         };

@@ -1,10 +1,12 @@
 //! Whatever is applied and deleted, in whatever order: replicas, owners and endpoints agree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
-use malha_cluster::{Kind, Store, Stored};
+use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use malha_cluster::{Kind, Part, Store, Stored};
 use malha_routing::Snapshot;
 use proptest::prelude::*;
 
@@ -12,13 +14,27 @@ use crate::node::{Harness, Pod as Running, deployment, destinations, find, pods 
 
 #[derive(Clone, Debug)]
 enum Step {
-    Deploy { app: usize, replicas: u32, image: usize, recreate: bool },
-    Serve { app: usize, load_balancer: bool },
+    Deploy {
+        app: usize,
+        replicas: u32,
+        image: usize,
+        recreate: bool,
+    },
+    Serve {
+        app: usize,
+        load_balancer: bool,
+    },
     Secret,
     DeletePod(prop::sample::Index),
     DeleteSet(prop::sample::Index),
     Delete(Kind, usize),
+    /// Somebody else's finger: the size alone.
+    Scale {
+        app: usize,
+        replicas: i32,
+    },
     Wait,
+    Sleep(u64),
 }
 
 const APPS: [&str; 3] = ["posts", "comments", "auth"];
@@ -26,6 +42,9 @@ const IMAGES: [&str; 5] = ["workshop:0.0.1", "workshop:0.0.2", "slow:1", "missin
 const ENV: &str = "
         env:
         - {name: KEY, valueFrom: {secretKeyRef: {name: keys, key: k}}}";
+const SLOW_END: &str = "
+        readinessProbe: {httpGet: {port: http}}
+        lifecycle: {preStop: {sleep: {seconds: 3}}}";
 
 fn step() -> impl Strategy<Value = Step> {
     let app = 0..APPS.len();
@@ -36,9 +55,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Secret),
         2 => any::<prop::sample::Index>().prop_map(Step::DeletePod),
         1 => any::<prop::sample::Index>().prop_map(Step::DeleteSet),
-        2 => (prop::sample::select(vec![Kind::Deployment, Kind::Service, Kind::Secret]), app)
+        2 => (prop::sample::select(vec![Kind::Deployment, Kind::Service, Kind::Secret]), app.clone())
             .prop_map(|(kind, app)| Step::Delete(kind, app)),
+        2 => (app, 0..5_i32).prop_map(|(app, replicas)| Step::Scale { app, replicas }),
         2 => Just(Step::Wait),
+        2 => (1..30_u64).prop_map(Step::Sleep),
     ]
 }
 
@@ -53,7 +74,12 @@ async fn take(harness: &Harness, step: &Step) {
     match step {
         Step::Deploy { app, replicas, image, recreate } => {
             // `auth` cannot run without its Secret.
-            let env = if APPS[*app] == "auth" { ENV } else { "" };
+            // `comments` takes its time to go, and is asked how it is.
+            let env = match APPS[*app] {
+                "auth" => ENV,
+                "comments" => SLOW_END,
+                _ => "",
+            };
             let mut yaml = deployment(APPS[*app], *replicas, IMAGES[*image], env);
             if *recreate {
                 yaml = yaml.replace("  replicas:", "  strategy: {type: Recreate}\n  replicas:");
@@ -77,7 +103,16 @@ async fn take(harness: &Harness, step: &Step) {
         Step::Delete(Kind::Secret, _) => delete(Kind::Secret, "keys"),
         Step::Delete(Kind::Service, app) => delete(Kind::Service, &format!("{}-service", APPS[*app])),
         Step::Delete(kind, app) => delete(*kind, APPS[*app]),
+        Step::Scale { app, replicas } => {
+            harness.cluster.write(|registry| {
+                let found = registry.store().get::<Deployment>("default", APPS[*app]).cloned();
+                let Some(mut deployment) = found.map(|found| Deployment::clone(&found)) else { return };
+                deployment.spec.as_mut().unwrap().replicas = Some(*replicas);
+                registry.update(deployment.into_object(), Part::Whole, false).unwrap();
+            });
+        }
         Step::Wait => harness.cluster.settled().await,
+        Step::Sleep(seconds) => tokio::time::sleep(Duration::from_secs(*seconds)).await,
     }
     consistent(harness);
 }
@@ -95,7 +130,14 @@ fn consistent(harness: &Harness) {
             let sets: Vec<_> =
                 store.list::<ReplicaSet>().filter(|set| owns(deployment.as_ref(), set.as_ref())).collect();
             assert!(sets.iter().all(|set| pods(store, set) == replicas(set)), "a set has its pods");
-            assert!(sets.iter().filter(|set| replicas(set) == wanted).count() >= 1, "one set has them all");
+            // The default: a quarter more than wanted.
+            let all: i32 = sets.iter().map(|set| replicas(set)).sum();
+            assert!(all <= wanted + (wanted + 3) / 4, "{all} pods for {wanted}");
+            let revisions: BTreeSet<_> = sets
+                .iter()
+                .map(|set| set.metadata.annotations.as_ref().unwrap()["deployment.kubernetes.io/revision"].clone())
+                .collect();
+            assert_eq!(revisions.len(), sets.len(), "each set has a revision of its own");
         }
         let addresses: Vec<_> = store.list::<Pod>().filter_map(|pod| pod.status.as_ref()?.pod_ip.clone()).collect();
         assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len(), "no address twice");
@@ -138,13 +180,20 @@ fn mesh_agrees(store: &Store, snapshot: &Snapshot<Running>) {
 }
 
 fn ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none() && is_ready(pod)
+}
+
+fn is_ready(pod: &Pod) -> bool {
     pod.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 fn everything(store: &Store) -> BTreeMap<String, Vec<String>> {
     fn add<T: Stored>(store: &Store, all: &mut BTreeMap<String, Vec<String>>) {
         for object in store.list::<T>() {
-            let owners = object.metadata().owner_references.iter().flatten().map(|owner| owner.uid.clone());
+            // What is on its way out may have lost its owner already.
+            let stays = object.metadata().deletion_timestamp.is_none();
+            let owners = object.metadata().owner_references.iter().flatten().filter(|_| stays);
+            let owners = owners.map(|owner| owner.uid.clone());
             all.insert(object.metadata().uid.clone().unwrap(), owners.collect());
         }
     }
@@ -154,7 +203,7 @@ fn everything(store: &Store) -> BTreeMap<String, Vec<String>> {
     add::<ReplicaSet>(store, &mut all);
     add::<Pod>(store, &mut all);
     add::<Service>(store, &mut all);
-    add::<k8s_openapi::api::discovery::v1::EndpointSlice>(store, &mut all);
+    add::<EndpointSlice>(store, &mut all);
     all
 }
 
@@ -164,7 +213,26 @@ fn owns(owner: &impl Stored, object: &impl Stored) -> bool {
 }
 
 fn pods(store: &Store, set: &ReplicaSet) -> i32 {
-    i32::try_from(store.list::<Pod>().filter(|pod| owns(set, pod.as_ref())).count()).unwrap()
+    let stays = |pod: &Pod| owns(set, pod) && pod.metadata.deletion_timestamp.is_none();
+    i32::try_from(store.list::<Pod>().filter(|pod| stays(pod)).count()).unwrap()
+}
+
+/// A Service's Endpoints name the addresses that its slices name.
+fn endpoints_agree(store: &Store) {
+    for service in store.list::<Service>() {
+        let endpoints = store.get::<Endpoints>("default", service.metadata.name.as_ref().unwrap()).unwrap();
+        let subsets = endpoints.subsets.iter().flatten();
+        let addresses: BTreeSet<_> =
+            subsets.flat_map(|subset| subset.addresses.iter().flatten()).map(|address| address.ip.clone()).collect();
+        let slices = store.list::<EndpointSlice>().filter(|slice| owns(service.as_ref(), slice.as_ref()));
+        let ready = slices.flat_map(|slice| &slice.endpoints);
+        let ready = ready.filter(|endpoint| endpoint.conditions.as_ref().unwrap().ready == Some(true));
+        let ready: BTreeSet<_> = ready.flat_map(|endpoint| endpoint.addresses.clone()).collect();
+        assert_eq!(addresses, ready);
+    }
+    let services: BTreeSet<_> = store.list::<Service>().map(|service| service.metadata.name.clone()).collect();
+    let endpoints: BTreeSet<_> = store.list::<Endpoints>().map(|endpoints| endpoints.metadata.name.clone()).collect();
+    assert_eq!(services, endpoints, "Endpoints go with their Service");
 }
 
 /// What holds once everything has started that can.
@@ -177,12 +245,14 @@ fn at_rest(harness: &Harness) {
         let ready: BTreeSet<_> =
             store.list::<Pod>().filter(|pod| ready(pod)).map(|pod| pod.metadata.uid.clone().unwrap()).collect();
         assert_eq!(running, ready, "what runs is what is ready");
+        assert!(store.list::<Pod>().all(|pod| pod.metadata.deletion_timestamp.is_none()), "what was deleted is gone");
+        endpoints_agree(store);
         for deployment in store.list::<Deployment>() {
             let spec = deployment.spec.as_ref().unwrap();
             let status = deployment.status.as_ref().unwrap();
             assert_eq!(status.observed_generation, deployment.metadata.generation);
-            assert_eq!(status.updated_replicas.unwrap_or(0), spec.replicas.unwrap());
             if status.ready_replicas == status.replicas {
+                assert_eq!(status.updated_replicas.unwrap_or(0), spec.replicas.unwrap());
                 assert_eq!(
                     status.replicas.unwrap_or(0),
                     spec.replicas.unwrap(),
@@ -206,10 +276,9 @@ proptest! {
             for step in &steps {
                 take(&harness, step).await;
             }
+            // Longer than any rollout.
+            tokio::time::sleep(Duration::from_mins(3)).await;
             harness.cluster.settled().await;
-            for _ in 0..50 {
-                tokio::task::yield_now().await;
-            }
             at_rest(&harness);
         });
         std::panic::set_hook(hook);

@@ -12,3 +12,5 @@ mod invariants;
 mod life;
 mod mesh;
 mod node;
+mod pods;
+mod rollouts;

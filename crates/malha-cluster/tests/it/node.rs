@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, Method};
-use malha_cluster::{Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Node, PodRequest, StartError};
+use malha_cluster::{
+    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Node, PodRequest, ProbeRequest, StartError,
+};
 use malha_manifest::parse_manifests;
 use malha_routing::{Answer, Cluster as Target, Destination, Forward, Head, Hosts, Labels, Route, Snapshot, Upstream};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A pod that runs: what was asked for.
 pub(crate) type Pod = Arc<PodRequest>;
@@ -24,6 +27,10 @@ pub(crate) struct Account {
     pub(crate) starts: usize,
     /// What went wrong.
     pub(crate) faults: Vec<String>,
+    /// What pods answer to probes of a path: a status, or 0 for no answer at all. Paths that are not here are fine.
+    pub(crate) health: BTreeMap<String, u16>,
+    /// Every probe: when, and its path.
+    pub(crate) probes: Vec<(Instant, String)>,
 }
 
 /// The image says how a start goes: `missing:…`, `panic:…`, `slow:…` (5 s), `never:…`, anything else is fine.
@@ -37,10 +44,7 @@ impl Node for FakeNode {
         self.0.lock().starts += 1;
         match request.image.split(':').next().unwrap_or_default() {
             "missing" => {
-                return Err(StartError::new(
-                    "ErrImageNeverPull",
-                    format!("no image {}; run malha build", request.image),
-                ));
+                return Err(StartError::image(format!("no image {}; run malha build", request.image)));
             }
             "panic" => panic!("the node is unwell"),
             "slow" => tokio::time::sleep(Duration::from_secs(5)).await,
@@ -60,6 +64,21 @@ impl Node for FakeNode {
 
     fn log(&self, pod: &Pod) -> Arc<dyn Log> {
         Arc::new(FakeLog(Arc::clone(pod)))
+    }
+
+    async fn probe(&self, pod: &Pod, request: ProbeRequest) -> Result<u16, String> {
+        let status = {
+            let mut account = self.0.lock();
+            account.probes.push((Instant::now(), request.path.clone()));
+            if !account.running.get(&pod.uid).is_some_and(|running| Arc::ptr_eq(running, pod)) {
+                account.faults.push(format!("{} was probed and did not run", pod.name));
+            }
+            account.health.get(&request.path).copied()
+        };
+        match status {
+            Some(0) => std::future::pending().await,
+            status => Ok(status.unwrap_or(200)),
+        }
     }
 
     async fn stop(&self, pod: Pod) {

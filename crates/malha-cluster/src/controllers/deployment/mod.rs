@@ -71,10 +71,7 @@ pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
 /// Whether a replica set without an owner is one that the Deployment takes.
 pub(super) fn adopts(deployment: &Deployment, set: &ReplicaSet) -> bool {
     deployment.metadata.deletion_timestamp.is_none()
-        && deployment
-            .spec
-            .as_ref()
-            .is_some_and(|spec| selector::matches(&spec.selector, set.metadata.labels.as_ref()))
+        && deployment.spec.as_ref().is_some_and(|spec| selector::matches(&spec.selector, set.metadata.labels.as_ref()))
 }
 
 /// One look at a Deployment: how things become.
@@ -164,7 +161,13 @@ impl<'a> Rollout<'a> {
     }
 
     /// Whether it was scaled since its sets were (`isScalingEvent`).
+    ///
+    /// A rollout that became one of `Recreate` half-way has two sets with pods, of which none can have its share:
+    /// Kubernetes waits there for ever, and here the rollout goes on.
     fn resized(&self) -> bool {
+        if !strategy::rolls(self.stored) && self.all().filter(|set| sets::active(set)).count() > 1 {
+            return false;
+        }
         let wanted = strategy::wanted(&self.deployment);
         self.all().filter(|set| sets::active(set)).filter_map(revisions::desired).any(|desired| desired != wanted)
     }
@@ -185,13 +188,8 @@ impl<'a> Rollout<'a> {
         let status = self.deployment.status.get_or_insert_default();
         if conditions::deadline(self.stored).is_some() && conditions::find(status, conditions::PROGRESSING).is_none() {
             let message = format!("Found new replica set \"{}\"", name(&self.sets[index].set));
-            let found = conditions::condition(
-                conditions::PROGRESSING,
-                "True",
-                "FoundNewReplicaSet",
-                message,
-                &self.now,
-            );
+            let found =
+                conditions::condition(conditions::PROGRESSING, "True", "FoundNewReplicaSet", message, &self.now);
             conditions::set(status, found);
         }
         Some(index)

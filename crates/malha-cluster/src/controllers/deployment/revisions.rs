@@ -120,10 +120,7 @@ mod tests {
         carry_over(&deployment, &mut set, 3);
         carry_over(&deployment, &mut set, 2);
         carry_over(&deployment, &mut set, 5);
-        assert_eq!(
-            annotations(&set),
-            [(REVISION, "5"), (HISTORY, "1,3"), ("kubernetes.io/change-cause", "a")]
-        );
+        assert_eq!(annotations(&set), [(REVISION, "5"), (HISTORY, "1,3"), ("kubernetes.io/change-cause", "a")]);
         note_size(&deployment, &mut set);
         assert_eq!((desired(&set), most(&set), revision(&set)), (Some(3), Some(4), 5));
     }
