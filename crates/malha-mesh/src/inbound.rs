@@ -57,17 +57,23 @@ pub(crate) struct Arrival {
     pub(crate) scheme: &'static str,
 }
 
-/// The connection is to be cut: it is plain text, and mutual TLS is demanded.
-#[derive(Debug)]
-pub(crate) struct Refused;
+/// The connection is cut, for this reason.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused(&'static str);
+
+/// It is plain text.
+const PLAIN: Refused = Refused("the other side demands mutual TLS");
+
+/// Nobody is there any more to answer.
+pub(crate) const STOPPED: Refused = Refused("the pod was stopped");
 
 impl From<Refused> for SendError {
-    fn from(Refused: Refused) -> Self {
+    fn from(Refused(why): Refused) -> Self {
         Self {
             reason: Reason::ConnectionTermination,
             cause: Cause::Terminated,
             sent: true,
-            detail: "the other side demands mutual TLS".into(),
+            detail: why.into(),
             transport_failure: None,
         }
     }
@@ -153,13 +159,13 @@ pub(crate) async fn deliver(
         match admit(&resident.policy, &mut parts, visitor, &arrival, clock) {
             Ok(_) => {}
             Err(Turned::Away(answered)) => return Ok(*answered),
-            Err(Turned::Cut) => return Err(Refused),
+            Err(Turned::Cut) => return Err(PLAIN),
         }
         introduce(visitor, &resident.workload, &mut parts.headers);
         request = Request::from_parts(parts, body);
     }
-    let response = pod.handle(Inbound { request, depth: visitor.depth, peer: SIDECAR }).await;
-    Ok(Answered::by_upstream(response))
+    let inbound = Inbound { request, depth: visitor.depth, peer: SIDECAR };
+    pod.answer(inbound).await.map(Answered::by_upstream).map_err(|_| STOPPED)
 }
 
 /// Tells the pod who calls, and nobody but the sidecar may (Istio, `forward_client_cert_details: APPEND_FORWARD` with the

@@ -78,9 +78,8 @@ impl Mesh {
         let visitor = Visitor::stranger(ISTIOD);
         match inbound::deliver(&self.shared.world.clock, host, pod, request, &visitor).await {
             Ok(answered) => Ok(answered.response),
-            Err(inbound::Refused) => {
-                Err("the service demands mutual TLS, which istiod does not speak to it".to_owned())
-            }
+            Err(inbound::STOPPED) => Err("the pod was stopped".to_owned()),
+            Err(_) => Err("the service demands mutual TLS, which istiod does not speak to it".to_owned()),
         }
     }
 

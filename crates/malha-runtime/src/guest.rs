@@ -203,7 +203,7 @@ struct Rest {
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        let (Some(running), Ok(runtime)) = (self.running.take(), tokio::runtime::Handle::try_current()) else {
+        let (Some(mut running), Ok(runtime)) = (self.running.take(), tokio::runtime::Handle::try_current()) else {
             return;
         };
         if !self.answered {
@@ -217,7 +217,9 @@ impl Drop for Rest {
             };
             // The response may have begun, so that none can show the failure.
             tokio::select! {
-                result = running => if let Err(error) = result { pod.complain(&error.to_string()) },
+                result = &mut running => if let Err(error) = result { pod.complain(&error.to_string()) },
+                // The store still lives here: a body that is not whole yet ends as one that is cut.
+                () = pod.stopped() => if let Some(stream) = &mut *exchange.body.lock() { stream.close() },
                 () = too_long => pod.complain(&format!("the guest was stopped {ABANDONED:?} after its client had gone")),
             }
         });

@@ -37,4 +37,4 @@ pub use engine::{Engine, EngineError, EngineOptions};
 pub use image::{BuildError, Built, ImageError, ImageName, Images, Progress, Step, ToolchainError, project_manifest};
 pub use logs::{LogLine, LogPage, LogStream, Logs};
 pub use outbound::{AllowedHosts, CallError, Caller, Outbound};
-pub use pod::{Inbound, Pod, PodError, PodOptions};
+pub use pod::{Inbound, Pod, PodError, PodOptions, Stopped};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use malha_world::World;
+use tokio::sync::watch;
 
 use crate::app::{App, AppError, RouteMatch, Routes};
 use crate::body::Body;
@@ -61,8 +62,15 @@ pub(crate) struct Shared {
     pub(crate) logs: Arc<Logs>,
     pub(crate) cpu: Arc<Account>,
     pub(crate) memory_per_instance: u64,
+    /// Whether it was stopped.
+    stopped: watch::Sender<bool>,
     routes: Routes,
 }
+
+/// The pod was stopped: whoever asked it sees a connection that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pod was stopped")]
+pub struct Stopped;
 
 /// A request on its way into a pod.
 #[derive(Debug)]
@@ -103,6 +111,7 @@ impl Pod {
                 outbound: options.outbound,
                 cpu: Arc::default(),
                 memory_per_instance,
+                stopped: watch::Sender::new(false),
                 routes,
             }),
         })
@@ -113,13 +122,20 @@ impl Pod {
         &self.shared.name
     }
 
+    /// Whether the other is this very pod, and not another of its name.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// What its guests printed.
     pub fn logs(&self) -> &Arc<Logs> {
         &self.shared.logs
     }
 
-    /// Nothing is logged any more: those who follow the log come to its end.
-    pub fn end_logs(&self) {
+    /// Stops it as a signal stops the containerd shim: at once. What is under way is cut, in the middle of a body too, and
+    /// its log has come to its end.
+    pub fn stop(&self) {
+        self.shared.stopped.send_replace(true);
         self.shared.logs.end();
     }
 
@@ -128,8 +144,24 @@ impl Pod {
         self.shared.cpu.used()
     }
 
+    /// Answers a request, unless the pod is stopped before the head of the answer is there.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn answer(&self, inbound: Inbound) -> Result<Response<Body>, Stopped> {
+        if *self.shared.stopped.borrow() {
+            return Err(Stopped);
+        }
+        tokio::select! {
+            // First: most guests have answered when they are polled once, and nobody has to wait for the other.
+            biased;
+            response = self.handle(inbound) => Ok(response),
+            () = self.shared.stopped() => Err(Stopped),
+        }
+    }
+
     /// Answers a request, as Spin's HTTP trigger does: 404 without a body where no component has the route, 500
-    /// without a body when the guest fails; the log says why.
+    /// without a body when the guest fails; the log says why. Does not ask whether the pod is stopped.
     pub async fn handle(&self, inbound: Inbound) -> Response<Body> {
         let Inbound { mut request, depth, peer } = inbound;
         let path = request.uri().path();
@@ -156,6 +188,12 @@ impl Pod {
 }
 
 impl Shared {
+    /// Waits until the pod is stopped.
+    pub(crate) async fn stopped(&self) {
+        // The sender is in `self`: it cannot be gone.
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
     /// Says something in the pod's log, where the shim too would say it.
     pub(crate) fn complain(&self, text: &str) {
         for line in text.lines() {

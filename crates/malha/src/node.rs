@@ -1,16 +1,26 @@
 //! The node: starts the cluster's pods on malha's runtime.
 
 use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
-use malha_cluster::{Log, LogLine, LogPage, Node, PodRequest, StartError};
+use http::header::{ACCEPT, CONNECTION, USER_AGENT};
+use http::{HeaderName, HeaderValue, Request};
+use malha_cluster::{Log, LogLine, LogPage, Machine, Node, PodRequest, ProbeRequest, StartError};
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{App, Engine, ImageError, Images, Logs, Pod, PodOptions};
+use malha_runtime::{App, Body, Engine, ImageError, Images, Inbound, Logs, Pod, PodOptions, Stopped};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::spawn_blocking;
+
+/// As the kubelet names itself when it probes.
+const PROBER: &str = "kube-probe/1.34";
+
+/// From where it does.
+const KUBELET: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Runs pods in this process.
 pub struct LocalNode {
@@ -46,12 +56,9 @@ impl Node for LocalNode {
     type Pod = Pod;
 
     async fn start(&self, request: PodRequest) -> Result<Pod, StartError> {
-        let app = self.app(&request.image).await.map_err(|error| {
-            let reason = match error {
-                ImageError::NotFound(..) => "ErrImageNeverPull",
-                ImageError::Damaged(..) | ImageError::App(..) => "RunContainerError",
-            };
-            StartError::new(reason, error.to_string())
+        let app = self.app(&request.image).await.map_err(|error| match error {
+            ImageError::NotFound(..) => StartError::image(error.to_string()),
+            ImageError::Damaged(..) | ImageError::App(..) => StartError::new("RunContainerError", error.to_string()),
         })?;
         let workload = Workload {
             namespace: request.namespace.as_str().into(),
@@ -76,11 +83,58 @@ impl Node for LocalNode {
         Arc::new(PodLog(Arc::clone(pod.logs())))
     }
 
-    /// Nothing runs for a pod but its requests; those under way end by themselves.
+    /// Nothing runs for a pod but its requests: they are cut.
     async fn stop(&self, pod: Pod) {
-        self.running.lock().retain(|other| other.name() != pod.name());
-        pod.end_logs();
+        self.running.lock().retain(|other| !other.same(&pod));
+        pod.stop();
     }
+
+    async fn probe(&self, pod: &Pod, request: ProbeRequest) -> Result<u16, String> {
+        let ProbeRequest { url, host, path, headers } = request;
+        let said = |why: String| format!("Get \"{url}\": {why}");
+        let mut inbound = Request::builder().uri(path).body(Body::empty()).map_err(|error| said(error.to_string()))?;
+        let own = inbound.headers_mut();
+        own.insert(USER_AGENT, HeaderValue::from_static(PROBER));
+        own.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        own.insert(CONNECTION, HeaderValue::from_static("close"));
+        for (name, value) in [("host".to_owned(), host.clone())].into_iter().chain(headers) {
+            let name = HeaderName::try_from(name).map_err(|error| said(error.to_string()))?;
+            let value = HeaderValue::try_from(value).map_err(|error| said(error.to_string()))?;
+            own.insert(name, value);
+        }
+        // Past the mesh, as Istio has the kubelet's probes go past the sidecar.
+        match pod.answer(Inbound { request: inbound, depth: 0, peer: KUBELET }).await {
+            Ok(response) => Ok(response.status().as_u16()),
+            Err(Stopped) => Err(said(format!("dial tcp {host}: connect: connection refused"))),
+        }
+    }
+
+    fn machine(&self) -> Machine {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let system = match std::env::consts::OS {
+            "macos" => "darwin",
+            other => other,
+        };
+        Machine {
+            processors: available_parallelism().map_or(1, |count| count.get() as u64),
+            memory: memory(),
+            architecture: architecture.to_owned(),
+            operating_system: system.to_owned(),
+            runtime: concat!("malha://", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// The machine's memory in bytes, where the system has a file that says it; otherwise enough for a laptop.
+fn memory() -> u64 {
+    const UNKNOWN: u64 = 8 << 30;
+    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return UNKNOWN };
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    total.and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok()).map_or(UNKNOWN, |kilobytes| kilobytes << 10)
 }
 
 /// A pod's log, for those who know no runtime.
