@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod cluster;
 mod document;
+mod forward;
 mod health;
 mod list;
 mod logs;

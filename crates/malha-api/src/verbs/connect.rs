@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 
 use super::Call;
 use crate::cluster::read;
+use crate::forward;
 use crate::request::Target;
 use crate::respond::Body;
 use crate::status::Failure;
@@ -18,10 +19,10 @@ pub(super) fn exec(call: Call<'_>, target: &Target, name: &str) -> Result<Respon
     Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", NOT_SUPPORTED))
 }
 
-/// port-forward: here the request's `hyper::upgrade::OnUpgrade`, an extension of [`Call::parts`], is to be taken over.
+/// port-forward: its connection is taken over.
 pub(super) fn port_forward(call: Call<'_>, target: &Target, name: &str) -> Result<Response<Body>, Failure> {
     exists(call, target, name)?;
-    Err(Failure::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", "port-forward is not supported yet"))
+    forward::upgrade(call.parts, &call.shared.control, target.key(name), call.shared.closing.subscribe())
 }
 
 fn exists(call: Call<'_>, target: &Target, name: &str) -> Result<(), Failure> {
