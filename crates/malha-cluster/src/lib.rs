@@ -6,17 +6,15 @@
 //! [`Snapshot`](malha_routing::Snapshot).
 //!
 //! ```text
-//! apply ─▶ admission ─▶ store ─▶ controllers (pure) ─▶ store … until nothing is left to do
-//!                         │
-//!                         ├─▶ kubelet (pure) ─▶ Node::start ─▶ the pod's status, back into the store
-//!                         └─▶ pilot (pure) ─▶ Snapshot ─▶ publish
+//! apply ─▶ registry ─▶ store ─▶ controllers (pure) ─▶ store … until nothing is left to do
+//!                        │
+//!                        ├─▶ kubelet (pure) ─▶ Node: start, probe, stop ─▶ the pod's status, back into the store
+//!                        └─▶ pilot (pure) ─▶ Snapshot ─▶ publish
 //! ```
 //!
-//! Nothing polls: a write, or a pod that has started, sets off all that follows from it, and then there is silence.
-//! Names, uids and times come from the injected [`World`](malha_world::World): the same seed makes the same cluster.
-//!
-//! Absent until the Kubernetes API needs them: rolling updates in steps, revisions, probes, restarts, graceful
-//! termination, `NodePort`s, Events as objects; each module says what it leaves out.
+//! Nothing polls: a write, a word from the node, or a time that has come (a probe, a back-off, a deadline: `timers`) sets
+//! off all that follows from it, and then there is silence. Names, uids and times come from the injected
+//! [`World`](malha_world::World): the same seed makes the same cluster.
 
 #![forbid(unsafe_code)]
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_runtime::{
-    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodOptions, project_manifest,
+    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodOptions, Stopped, project_manifest,
 };
 use malha_world::World;
 
@@ -283,6 +283,44 @@ async fn a_guest_calls_a_guest() {
         let body = text(caller.handle(request("/call", &[("x-call", url)])).await).await;
         assert!(body.starts_with(want), "{url} gives {body}");
     }
+}
+
+/// A service that never answers.
+struct Silence;
+
+impl Outbound for Silence {
+    fn call(
+        &self,
+        _: Caller,
+        _: Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, CallError>> + Send>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_stopped_cuts_what_is_under_way_and_takes_nothing_new() {
+    let world = World::simulated(0, 1);
+    let options =
+        PodOptions { name: "sinner", namespace: "default", environment: &[], world, outbound: Arc::new(Silence) };
+    let pod = Pod::start(&ENGINE.0, &app(), options).unwrap();
+    // One whose answer has begun, and one whose answer nobody knows yet.
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let mut inbound = request("/echo", &[]);
+    *inbound.request.method_mut() = http::Method::POST;
+    *inbound.request.body_mut() = Body::boxed(Channel(receiver));
+    let begun = pod.answer(inbound).await.unwrap();
+    sender.send(Bytes::from_static(b"half of it")).await.unwrap();
+    let waiting = tokio::spawn({
+        let pod = pod.clone();
+        async move { pod.answer(request("/call", &[("x-call", "http://other/")])).await.map(|_| ()) }
+    });
+    tokio::task::yield_now().await;
+    pod.stop();
+    assert_eq!(waiting.await.unwrap(), Err(Stopped));
+    assert!(begun.into_body().collect().await.is_err(), "half a body is no body");
+    assert_eq!(pod.answer(request("/ok", &[])).await.map(|_| ()), Err(Stopped));
+    assert!(pod.logs().read(0).ended);
 }
 
 #[tokio::test(start_paused = true)]
