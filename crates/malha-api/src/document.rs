@@ -19,7 +19,12 @@ impl Document {
     /// Bytes of a type.
     pub(crate) fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        let hash = Sha512::digest(&body).iter().map(|byte| format!("{byte:02X}")).collect();
+        let mut hash = String::with_capacity(128);
+        for byte in Sha512::digest(&body) {
+            for digit in [byte >> 4, byte & 15] {
+                hash.extend(char::from_digit(u32::from(digit), 16).map(|digit| digit.to_ascii_uppercase()));
+            }
+        }
         Self { content_type, body, hash }
     }
 

@@ -32,11 +32,9 @@ pub(super) fn negotiate(accept: &str, core: bool) -> Option<Document> {
             continue;
         }
         let parameter = |name: &str| parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-        if parameter("as").is_none() {
-            // Plain JSON before any of these: what the client likes better is the old form.
-            return None;
-        }
-        if parameter("g") == Some(GROUP) && parameter("as") == Some(KIND) {
+        // Plain JSON before any of these: what the client likes better is the old form.
+        let kind = parameter("as")?;
+        if parameter("g") == Some(GROUP) && kind == KIND {
             let form = FORMS.iter().find(|form| parameter("v") == Some(form.version));
             if let Some(form) = form {
                 return Some(if core { form.core.clone() } else { form.groups.clone() });

@@ -1,4 +1,4 @@
-//! The API described by itself: OpenAPI v3, a document for each group and version, and v2, one for all.
+//! The API described by itself: `OpenAPI` v3, a document for each group and version, and v2, one for all.
 //!
 //! Who asks for what (kubectl, by version):
 //!
@@ -22,7 +22,7 @@ use crate::discovery::{KUBERNETES, METRICS, served_groups};
 use crate::document::{Document, accepted, takes_json};
 use crate::schema::{DELETE_OPTIONS, EVICTION, SCALE, STATUS, metrics_name, name_of, needed_by};
 
-/// The types under which clients ask for OpenAPI v2 in protobuf. Answers have the second: the first is no media type.
+/// The types under which clients ask for `OpenAPI` v2 in protobuf. Answers have the second: the first is no media type.
 const PROTO_V2: [&str; 2] = [
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
@@ -44,7 +44,7 @@ pub enum Answer {
     NotAcceptable,
 }
 
-/// A document of OpenAPI. `hash` is the query parameter of that name. `None`: there is no such path here.
+/// A document of `OpenAPI`. `hash` is the query parameter of that name. `None`: there is no such path here.
 pub fn get(path: &str, hash: Option<&str>, accept: &str) -> Option<Answer> {
     if path == "/openapi/v2" {
         return Some(second(accept));

@@ -1,4 +1,4 @@
-//! What can be done at a path, in OpenAPI v3: actions with their parameters, bodies and answers
+//! What can be done at a path, in `OpenAPI` v3: actions with their parameters, bodies and answers
 //! (apiserver `pkg/endpoints/installer.go`).
 
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! OpenAPI v2 as protobuf (gnostic `openapiv2/OpenAPIv2.proto`): messages written by hand, as few as kubectl reads, which are
+//! `OpenAPI` v2 as protobuf (gnostic `openapiv2/OpenAPIv2.proto`): messages written by hand, as few as kubectl reads, which are
 //! the definitions, and the parameters of each path's `patch`.
 
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! OpenAPI v2: what v3 says, in the words of Swagger 2.0.
+//! `OpenAPI` v2: what v3 says, in the words of Swagger 2.0.
 
 use serde_json::{Map, Value, json};
 

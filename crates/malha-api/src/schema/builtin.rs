@@ -17,8 +17,11 @@ use serde_json::{Value, json};
 use super::convert;
 use crate::patch::lists;
 
+/// Says what a schema is of.
+type Describe = fn(&mut Value);
+
 /// Types that read themselves, and how an API server describes what they take.
-const SCALARS: &[(&str, fn(&mut Value))] = &[
+const SCALARS: &[(&str, Describe)] = &[
     ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", |schema| {
         schema["format"] = json!("int-or-string");
         schema["oneOf"] = json!([{"type": "integer"}, {"type": "string"}]);

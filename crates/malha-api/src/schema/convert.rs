@@ -1,4 +1,4 @@
-//! From JSON schema, as schemars writes it, to the dialect of OpenAPI 3.0 that Kubernetes publishes.
+//! From JSON schema, as schemars writes it, to the dialect of `OpenAPI` 3.0 that Kubernetes publishes.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! Schemas of every kind that the API serves, as Kubernetes publishes them: OpenAPI v3 components by their names, such as
+//! Schemas of every kind that the API serves, as Kubernetes publishes them: `OpenAPI` v3 components by their names, such as
 //! `io.k8s.api.apps.v1.Deployment`.
 //!
 //! Kubernetes' own come from `k8s-openapi`, Istio's from the types of `malha-manifest`; `convert` gives both the form that
@@ -134,7 +134,7 @@ pub(crate) fn refer(name: &str) -> Value {
     json!({ "$ref": format!("{COMPONENTS}{name}") })
 }
 
-/// A reference with a description: OpenAPI 3.0 knows no siblings of `$ref`.
+/// A reference with a description: `OpenAPI` 3.0 knows no siblings of `$ref`.
 pub(crate) fn described(name: &str, description: &str) -> Value {
     json!({ "allOf": [refer(name)], "description": description })
 }

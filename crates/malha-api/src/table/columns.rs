@@ -131,11 +131,9 @@ pub(super) fn definitions(kind: Kind) -> Vec<Value> {
         let format = if name == "Name" { "name" } else { "" };
         json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority})
     };
-    match builtin(kind) {
-        Some(columns) => columns.iter().copied().map(definition).collect(),
-        None => {
-            let custom = crds::columns(kind).iter().map(|column| (column.name, column.kind, 0, column.description));
-            std::iter::once(NAME).chain(custom).map(definition).collect()
-        }
+    if let Some(columns) = builtin(kind) {
+        return columns.iter().copied().map(definition).collect();
     }
+    let custom = crds::columns(kind).iter().map(|column| (column.name, column.kind, 0, column.description));
+    std::iter::once(NAME).chain(custom).map(definition).collect()
 }

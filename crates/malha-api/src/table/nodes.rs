@@ -1,6 +1,6 @@
 //! The cluster's furniture: namespaces, nodes, runtime classes, accounts, and what pods are configured with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, NodeSystemInfo, Secret, ServiceAccount};
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -72,12 +72,12 @@ pub(super) fn service_account(account: &ServiceAccount, now: Timestamp) -> Vec<V
 }
 
 pub(super) fn config_map(map: &ConfigMap, now: Timestamp) -> Vec<Value> {
-    let keys = map.data.as_ref().map_or(0, |data| data.len()) + map.binary_data.as_ref().map_or(0, |data| data.len());
+    let keys = map.data.as_ref().map_or(0, BTreeMap::len) + map.binary_data.as_ref().map_or(0, BTreeMap::len);
     vec![name(&map.metadata), json!(keys), age(&map.metadata, now)]
 }
 
 pub(super) fn secret(secret: &Secret, now: Timestamp) -> Vec<Value> {
-    let keys = secret.data.as_ref().map_or(0, |data| data.len());
+    let keys = secret.data.as_ref().map_or(0, BTreeMap::len);
     vec![
         name(&secret.metadata),
         json!(secret.type_.as_deref().unwrap_or_default()),

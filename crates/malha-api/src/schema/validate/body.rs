@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use malha_manifest::SourceFile;
 use malha_manifest::node::{self, Limits, parse_yaml};
+use malha_manifest::{Location, SourceFile};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -66,7 +66,7 @@ impl Body {
         let (documents, diagnostics) = parse_yaml(&file, Limits::default());
         let mut duplicates = Vec::new();
         for diagnostic in diagnostics {
-            let line = diagnostic.location.as_ref().map_or(0, |location| location.line());
+            let line = diagnostic.location.as_ref().map_or(0, Location::line);
             match diagnostic.message.split('`').nth(1).filter(|_| diagnostic.message.contains("written twice")) {
                 Some(key) => duplicates.push(set_again(line, key)),
                 None => return Err(Malformed(diagnostic.message)),

@@ -176,9 +176,9 @@ fn base64(text: &str) -> Option<String> {
     let padding = bytes.len() - body;
     let at = match wrong {
         Some(at) => at,
-        None if padding <= 2 && bytes.len() % 4 == 0 && (padding != 0 || body % 4 == 0) => return None,
+        None if padding <= 2 && bytes.len().is_multiple_of(4) => return None,
         // Go names the beginning of the last group that is not whole, or the padding that is too much.
-        None if bytes.len() % 4 != 0 => bytes.len() - bytes.len() % 4,
+        None if !bytes.len().is_multiple_of(4) => bytes.len() - bytes.len() % 4,
         None => body,
     };
     Some(format!("illegal base64 data at input byte {at}"))

@@ -91,7 +91,9 @@ pub(super) fn prune(value: &mut Value, schema: Schema<'_>) {
         }
         Value::Array(items) => {
             if let Some(inside) = schema.items() {
-                items.iter_mut().for_each(|item| prune(item, inside));
+                for item in items {
+                    prune(item, inside);
+                }
             }
         }
         _ => {}
