@@ -17,6 +17,7 @@ mod health;
 mod list;
 mod logs;
 mod metrics;
+mod protobuf;
 mod request;
 mod respond;
 mod select;

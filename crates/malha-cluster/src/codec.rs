@@ -1,7 +1,7 @@
 //! Objects as JSON, as clients of the API send and get them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use malha_manifest::{Diagnostic, Severity, parse_manifests};
+use malha_manifest::{Diagnostic, Severity, check_references, parse_manifests};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
@@ -63,8 +63,10 @@ fn checked(kind: Kind, json: &Json) -> Result<Decoded, DecodeError> {
         json["metadata"]["name"] = format!("{}x", base.trim_end_matches('.')).into();
     }
     let loaded = parse_manifests("", &json.to_string());
+    // What the object names is elsewhere: in the store, or still to come.
+    let elsewhere = check_references(&loaded.objects);
     let (errors, findings): (Vec<_>, Vec<_>) =
-        loaded.diagnostics.into_iter().partition(|finding| finding.severity == Severity::Error);
+        loaded.diagnostics.into_iter().filter(|finding| !elsewhere.contains(finding)).partition(|finding| finding.severity == Severity::Error);
     if !errors.is_empty() {
         return Err(DecodeError::Rules(errors));
     }

@@ -4,9 +4,11 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use malha_cluster::resource::Resource;
-use malha_cluster::{Decoded, Error, Key, Object, decode};
+use malha_cluster::{Decoded, Error, Key, Object, decode, encode};
+use malha_manifest::Diagnostic;
 use serde_json::{Map, Value};
 
+use crate::protobuf;
 use crate::request::Target;
 use crate::schema::validate::{
     self, Body, FieldValidation, cannot_be_handled, invalid, mismatch, prune, strict_error, strict_findings,
@@ -14,7 +16,7 @@ use crate::schema::validate::{
 use crate::status::Failure;
 
 /// What a body may be.
-const ACCEPTED: &str = "application/json, application/yaml";
+const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// The `Content-Type` without its parameters.
 pub(super) fn content_type(parts: &Parts) -> &str {
@@ -22,11 +24,15 @@ pub(super) fn content_type(parts: &Parts) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// Reads a body of JSON or YAML.
+/// Reads a body of JSON, YAML or protobuf.
 pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Body, Failure> {
     let read = match content_type(parts) {
         "" | "application/json" => Body::json(body),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Body::yaml(body),
+        protobuf::CONTENT_TYPE => {
+            let value = protobuf::read(body).map_err(|error| Failure::bad_request(error.to_string()))?;
+            return Ok(Body::of(&value));
+        }
         _ => return Err(Failure::unsupported_type(ACCEPTED)),
     };
     read.map_err(|error| Failure::bad_request(error.to_string()))
@@ -68,11 +74,27 @@ pub(super) fn draft(target: &Target, body: &Body, validation: FieldValidation) -
     let decoded = decode(resource.kind, value);
     let Decoded { object, findings } =
         decoded.map_err(|error| Failure::of_decode(error, resource.kind, version, &name))?;
-    warnings.extend(findings.into_iter().map(|finding| match finding.help {
+    warnings.extend(findings.into_iter().map(said));
+    Ok(Draft { object, warnings })
+}
+
+fn said(finding: Diagnostic) -> String {
+    match finding.help {
         Some(help) => format!("{}; {help}", finding.message),
         None => finding.message,
-    }));
-    Ok(Draft { object, warnings })
+    }
+}
+
+/// Leaves of the warnings about a change what could not be said of the object before: defaults, and what was said already,
+/// are no news.
+pub(super) fn news(warnings: &mut Vec<String>, target: &Target, live: &Object) {
+    if warnings.is_empty() {
+        return;
+    }
+    if let Ok(Decoded { findings, .. }) = decode(target.resource.kind, encode(live, target.version)) {
+        let known: Vec<_> = findings.into_iter().map(said).collect();
+        warnings.retain(|warning| !known.contains(warning));
+    }
 }
 
 /// The body's kind and version are those of the URL; a body that says neither has them.

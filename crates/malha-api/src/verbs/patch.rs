@@ -6,7 +6,7 @@ use malha_cluster::{Object, Part, Registry};
 use serde_json::Value;
 
 use super::Call;
-use super::body::{Draft, check_name, content_type, draft, typed_patch_error};
+use super::body::{Draft, check_name, content_type, draft, news, typed_patch_error};
 use super::write::{Writer, unchanged, updated};
 use crate::cluster::write;
 use crate::patch::{Manager, Patch, PatchType, apply_patch, server_side_apply};
@@ -70,8 +70,9 @@ fn patched(
     let live = registry.store().find(&target.key(name)).cloned();
     let live = live.ok_or_else(|| Failure::not_found(target.resource, name))?;
     let value = apply_patch(target.resource.kind, &shown(&live, target.version), patch)?;
-    let Draft { mut object, warnings } = draft(target, &validate::Body::of(&value), validation)?;
+    let Draft { mut object, mut warnings } = draft(target, &validate::Body::of(&value), validation)?;
     check_name(target, name, &mut object)?;
+    news(&mut warnings, target, &live);
     let object = updated(registry, target, object, part, writer)?;
     Ok(Draft { object, warnings })
 }
@@ -120,6 +121,7 @@ fn applied(
         return Ok((true, Draft { object: registry.create(object, writer.dry_run)?, warnings }));
     };
     let would: Object = registry.update(object.clone(), part, true)?;
+    news(&mut warnings, target, &live);
     let object = if unchanged(&before, &mut shown(&would, version)) {
         live
     } else {

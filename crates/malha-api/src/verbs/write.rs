@@ -6,8 +6,8 @@ use malha_cluster::{Object, Part, Registry};
 use serde_json::Value;
 
 use super::Call;
-use super::body::{Draft, check_name, draft, place, read};
-use crate::cluster::write;
+use super::body::{Draft, check_name, draft, news, place, read};
+use crate::cluster::{read as look, write};
 use crate::patch::{Manager, keep_times, track_update};
 use crate::request::Target;
 use crate::respond::{self, Body};
@@ -47,8 +47,12 @@ pub(super) fn update(
 ) -> Result<Response<Body>, Failure> {
     let view = call.view(target)?;
     let (validation, writer) = (call.params.validation()?, Writer::of(call)?);
-    let Draft { mut object, warnings } = draft(target, &read(call.parts, body)?, validation)?;
+    let Draft { mut object, mut warnings } = draft(target, &read(call.parts, body)?, validation)?;
     check_name(target, name, &mut object)?;
+    let key = object.key();
+    if let Some(live) = look(call.shared.control.as_ref(), |store| store.find(&key).cloned()) {
+        news(&mut warnings, target, &live);
+    }
     let stored = write(call.shared.control.as_ref(), |registry| updated(registry, target, object, part, &writer))?;
     let mut response = call.json(StatusCode::OK, &view.one(&stored));
     respond::warn(&mut response, &warnings);

@@ -1,0 +1,84 @@
+//! What containers print.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use serde_json::json;
+
+use super::harness::{Harness, Lines};
+use super::verbs::deployment;
+
+async fn with_pod(image: &str) -> (Harness, String, Option<Arc<Lines>>) {
+    let harness = Harness::new();
+    let mut object = deployment("a");
+    object["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
+    harness.post("/apis/apps/v1/namespaces/default/deployments", &object).await;
+    if !image.starts_with("never") {
+        harness.cluster.settled().await;
+    }
+    let pods = harness.get("/api/v1/namespaces/default/pods").await.json();
+    let name = pods["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let lines = harness.node.0.lock().get(&name).cloned();
+    (harness, format!("/api/v1/namespaces/default/pods/{name}/log"), lines)
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_are_chosen_by_number_and_time() {
+    let (harness, path, lines) = with_pod("workshop:0.0.1").await;
+    let lines = lines.unwrap();
+    for text in ["one", "two", "three"] {
+        lines.write(harness.world.clock.now(), text);
+        tokio::time::advance(Duration::from_millis(10_500)).await;
+    }
+    let read = |query: &'static str| {
+        let (harness, path) = (&harness, &path);
+        async move { harness.get(&format!("{path}?{query}")).await.text }
+    };
+    assert_eq!(read("").await, "one\ntwo\nthree\n");
+    assert_eq!(read("container=app&tailLines=2").await, "two\nthree\n");
+    assert_eq!(read("tailLines=0").await, "");
+    assert_eq!(read("sinceSeconds=22").await, "two\nthree\n");
+    assert_eq!(read("sinceTime=2023-11-14T22:13:40Z").await, "three\n");
+    assert_eq!(read("limitBytes=6").await, "one\ntw");
+    assert_eq!(read("timestamps=true&tailLines=1").await, "2023-11-14T22:13:41.000000000Z three\n");
+    for (query, code, words) in [
+        ("container=b", 400, "container b is not valid for pod"),
+        ("previous=true", 400, "previous terminated container \"app\" in pod"),
+        ("tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ("limitBytes=0", 422, "limitBytes: Invalid value: 0: must be greater than 0"),
+        ("sinceTime=yesterday", 400, "parsing time"),
+    ] {
+        let failure = harness.get(&format!("{path}?{query}")).await.failure();
+        assert_eq!(failure.0, code, "{query}");
+        assert!(failure.2.contains(words), "{}", failure.2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_follows_gets_each_line_until_the_end() {
+    let (harness, path, lines) = with_pod("workshop:0.0.1").await;
+    let lines = lines.unwrap();
+    let now = harness.world.clock.now();
+    lines.write(now, "before");
+    let mut body = harness.open(&format!("{path}?follow=true")).await.into_body();
+    let mut next = async || body.frame().await.map(|frame| frame.unwrap().into_data().unwrap());
+    assert_eq!(next().await.unwrap(), "before\n");
+    lines.write(now, "one");
+    assert_eq!(next().await.unwrap(), "one\n");
+    lines.write(now, "two");
+    lines.write(now, "three");
+    lines.end();
+    assert_eq!(next().await.unwrap(), "two\nthree\n");
+    assert!(next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_has_not_started_says_why_there_is_no_log() {
+    let (harness, path, _) = with_pod("never:1").await;
+    let (code, _, message) = harness.get(&path).await.failure();
+    assert_eq!(code, 400);
+    assert!(message.ends_with("is waiting to start: ContainerCreating"), "{message}");
+    let missing = harness.get("/api/v1/namespaces/default/pods/nosuch/log").await;
+    assert_eq!(missing.json()["details"], json!({"name": "nosuch", "kind": "pods"}));
+}

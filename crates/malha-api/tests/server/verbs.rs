@@ -1,0 +1,258 @@
+//! Objects come, change and go.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::harness::Harness;
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+
+pub(crate) fn deployment(name: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {
+                    "runtimeClassName": "wasmtime-spin-v2",
+                    "containers": [{"name": "app", "image": "workshop:0.0.1", "command": ["/"]}],
+                },
+            },
+        },
+    })
+}
+
+pub(crate) fn config(name: &str, value: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"key": value}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_lives_and_dies() {
+    let harness = Harness::new();
+    let created = harness.post(&format!("{DEPLOYMENTS}?fieldManager=me"), &deployment("a")).await;
+    assert_eq!(created.code, 201, "{}", created.text);
+    let created = created.json();
+    assert_eq!((&created["kind"], &created["apiVersion"]), (&json!("Deployment"), &json!("apps/v1")));
+    assert_eq!(created["spec"]["revisionHistoryLimit"], 10);
+    let managed = &created["metadata"]["managedFields"][0];
+    assert_eq!((&managed["manager"], &managed["operation"]), (&json!("me"), &json!("Update")));
+    assert!(managed["fieldsV1"]["f:spec"]["f:replicas"].is_object(), "{managed}");
+    harness.cluster.settled().await;
+
+    let path = format!("{DEPLOYMENTS}/a");
+    let mut read = harness.get(&path).await.json();
+    read["spec"]["replicas"] = 2.into();
+    assert_eq!(harness.put(&path, &read).await.json()["spec"]["replicas"], 2);
+    // The version that was read is not the stored one any more.
+    read["spec"]["replicas"] = 3.into();
+    let (code, reason, message) = harness.put(&path, &read).await.failure();
+    assert_eq!((code, reason.as_str()), (409, "Conflict"));
+    assert_eq!(
+        message,
+        "Operation cannot be fulfilled on deployments.apps \"a\": the object has been modified; please apply your changes \
+         to the latest version and try again"
+    );
+    let deleted = harness.delete(&path).await;
+    assert_eq!(deleted.json()["details"]["kind"], "deployments");
+    assert_eq!(harness.get(&path).await.failure().2, "deployments.apps \"a\" not found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_sort_of_patch_is_taken_and_none_conflicts_by_itself() {
+    let harness = Harness::new();
+    harness.post(DEPLOYMENTS, &deployment("a")).await;
+    let path = format!("{DEPLOYMENTS}/a");
+    for (kind, patch, want) in [
+        ("application/merge-patch+json", json!({"spec": {"replicas": 2}}), 2),
+        ("application/strategic-merge-patch+json", json!({"spec": {"replicas": 3}}), 3),
+        ("application/json-patch+json", json!([{"op": "replace", "path": "/spec/replicas", "value": 4}]), 4),
+    ] {
+        let answer = harness.write(Method::PATCH, &path, kind, &patch).await;
+        assert_eq!(answer.json()["spec"]["replicas"], want, "{}", answer.text);
+    }
+    let applied = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 5}\n";
+    let apply = |query: &'static str| harness.write(Method::PATCH, query, "application/apply-patch+yaml", applied);
+    let conflict = apply("/apis/apps/v1/namespaces/default/deployments/a?fieldManager=other").await;
+    assert_eq!((conflict.failure().0, conflict.failure().1.as_str()), (409, "Conflict"), "{}", conflict.text);
+    let forced = apply("/apis/apps/v1/namespaces/default/deployments/a?fieldManager=other&force=true").await;
+    assert_eq!(forced.json()["spec"]["replicas"], 5, "{}", forced.text);
+    assert_eq!(apply("/apis/apps/v1/namespaces/default/deployments/a").await.failure().0, 422);
+    assert_eq!(harness.write(Method::PATCH, &path, "text/plain", "{}").await.failure().0, 415);
+    let stale = json!({"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 6}});
+    assert_eq!(harness.write(Method::PATCH, &path, "application/merge-patch+json", stale).await.failure().0, 409);
+    // A patch that changes nothing is no write.
+    let version = || async { harness.get(&path).await.json()["metadata"]["resourceVersion"].clone() };
+    let before = version().await;
+    harness.write(Method::PATCH, &path, "application/merge-patch+json", json!({"spec": {"replicas": 5}})).await;
+    apply("/apis/apps/v1/namespaces/default/deployments/a?fieldManager=other&force=true").await;
+    assert_eq!(version().await, before);
+}
+
+#[tokio::test]
+async fn apply_makes_what_is_not_there() {
+    let harness = Harness::new();
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {key: value}\n";
+    let path = "/api/v1/namespaces/default/configmaps/a?fieldManager=me";
+    let answer = harness.write(Method::PATCH, path, "application/apply-patch+yaml", text).await;
+    assert_eq!(answer.code, 201, "{}", answer.text);
+    assert_eq!(answer.json()["metadata"]["managedFields"][0]["operation"], "Apply");
+    let answer = harness.write(Method::PATCH, path, "application/apply-patch+yaml", text).await;
+    assert_eq!(answer.code, 200);
+}
+
+#[tokio::test]
+async fn names_and_kinds_of_body_and_url_agree() {
+    let harness = Harness::new();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    harness.post(maps, &config("a", "1")).await;
+    let with = |field: &str, value: &str| {
+        let mut object = config("a", "2");
+        object["metadata"][field] = value.into();
+        object
+    };
+    let put = |object: Value| {
+        let harness = &harness;
+        async move { harness.put("/api/v1/namespaces/default/configmaps/a", &object).await.failure() }
+    };
+    let (code, _, message) = put(with("name", "b")).await;
+    assert_eq!((code, message.as_str()), (400, "the name of the object (b) does not match the name on the URL (a)"));
+    let (code, _, message) = put(with("namespace", "other")).await;
+    assert_eq!(
+        (code, message.as_str()),
+        (400, "the namespace of the object (other) does not match the namespace on the request (default)")
+    );
+    let (code, _, message) = harness.post(maps, &with("namespace", "other")).await.failure();
+    assert_eq!(
+        (code, message.as_str()),
+        (400, "the namespace of the provided object does not match the namespace sent on the request")
+    );
+    let (code, _, message) = harness.post(DEPLOYMENTS, &config("a", "1")).await.failure();
+    assert!(code == 400 && message.contains("cannot be handled as a Deployment"), "{message}");
+    let mut old = deployment("a");
+    old["apiVersion"] = "apps/v1beta1".into();
+    assert_eq!(
+        harness.post(DEPLOYMENTS, &old).await.failure().2,
+        "the API version in the data (apps/v1beta1) does not match the expected API version (apps/v1)"
+    );
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_or_dropped_with_a_warning() {
+    let harness = Harness::new();
+    let mut object = deployment("a");
+    object["spec"]["replica"] = 2.into();
+    let (code, _, message) = harness.post(&format!("{DEPLOYMENTS}?fieldValidation=Strict"), &object).await.failure();
+    assert!(code == 400 && message.contains("strict decoding error: unknown field \"spec.replica\""), "{message}");
+    let answer = harness.post(DEPLOYMENTS, &object).await;
+    assert_eq!(answer.code, 201, "{}", answer.text);
+    assert!(answer.warnings().contains(&"299 - \"unknown field \\\"spec.replica\\\"\""), "{:?}", answer.warnings());
+    assert!(answer.json()["spec"].get("replica").is_none());
+    object["metadata"]["name"] = "b".into();
+    let answer = harness.post(&format!("{DEPLOYMENTS}?fieldValidation=Ignore"), &object).await;
+    assert!(!answer.warnings().iter().any(|warning| warning.contains("spec.replica\\")), "{:?}", answer.warnings());
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_and_does_nothing() {
+    let harness = Harness::new();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let shown = harness.post(&format!("{maps}?dryRun=All"), &config("a", "1")).await;
+    assert_eq!(shown.code, 201);
+    assert!(shown.json()["metadata"]["uid"].is_string());
+    assert_eq!(harness.get(&format!("{maps}/a")).await.code, 404);
+    harness.post(maps, &config("a", "1")).await;
+    let path = format!("{maps}/a?dryRun=All");
+    assert_eq!(harness.put(&path, &config("a", "2")).await.json()["data"]["key"], "2");
+    assert_eq!(harness.delete(&path).await.code, 200);
+    assert_eq!(harness.get(&format!("{maps}/a")).await.json()["data"]["key"], "1");
+    assert_eq!(harness.post(&format!("{maps}?dryRun=Some"), &config("b", "1")).await.failure().0, 422);
+}
+
+#[tokio::test]
+async fn an_object_is_served_in_each_version_of_its_group() {
+    let harness = Harness::new();
+    let rule = json!({"metadata": {"name": "a"}, "spec": {"host": "a"}});
+    let at = |version: &str| format!("/apis/networking.istio.io/{version}/namespaces/default/destinationrules");
+    let created = harness.post(&at("v1beta1"), &rule).await;
+    assert_eq!(created.json()["apiVersion"], "networking.istio.io/v1beta1", "{}", created.text);
+    let read = harness.get(&format!("{}/a", at("v1"))).await.json();
+    assert_eq!(read["apiVersion"], "networking.istio.io/v1");
+    let list = harness.get(&at("v1alpha3")).await.json();
+    assert_eq!(list["items"][0]["apiVersion"], "networking.istio.io/v1alpha3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_are_set_through_scale() {
+    let harness = Harness::new();
+    harness.post(DEPLOYMENTS, &deployment("a")).await;
+    let path = format!("{DEPLOYMENTS}/a/scale");
+    let scale = harness.get(&path).await.json();
+    assert_eq!((&scale["kind"], &scale["spec"]["replicas"]), (&json!("Scale"), &json!(1)));
+    assert_eq!(scale["status"]["selector"], "app=a");
+    let patched =
+        harness.write(Method::PATCH, &path, "application/merge-patch+json", json!({"spec": {"replicas": 0}})).await;
+    assert_eq!(patched.json()["spec"]["replicas"], 0, "{}", patched.text);
+    let mut next = harness.get(&path).await.json();
+    next["spec"]["replicas"] = 2.into();
+    assert_eq!(harness.put(&path, &next).await.json()["spec"]["replicas"], 2);
+    assert_eq!(harness.put(&path, &scale).await.failure().0, 409);
+    next["metadata"]["resourceVersion"] = Value::Null;
+    next["spec"]["replicas"] = (-1).into();
+    assert_eq!(harness.put(&path, &next).await.failure().0, 422);
+    assert_eq!(harness.get(&format!("{DEPLOYMENTS}/a")).await.json()["spec"]["replicas"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_runs_has_its_time_to_end_and_can_be_evicted() {
+    let harness = Harness::new();
+    harness.post(DEPLOYMENTS, &deployment("a")).await;
+    harness.cluster.settled().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let name = |list: &Value| list["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let first = name(&harness.get(pods).await.json());
+    let deleted = harness.delete(&format!("{pods}/{first}?gracePeriodSeconds=7")).await.json();
+    assert_eq!((&deleted["kind"], &deleted["metadata"]["deletionGracePeriodSeconds"]), (&json!("Pod"), &json!(7)));
+    let exec = harness.write(Method::POST, &format!("{pods}/{first}/exec?command=ls"), "", "").await;
+    let (code, _, message) = exec.failure();
+    assert!(code == 500 && message.contains("not supported"), "{message}");
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    assert_eq!(harness.get(&format!("{pods}/{first}")).await.code, 404);
+    harness.cluster.settled().await;
+    let second = name(&harness.get(pods).await.json());
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": second, "namespace": "default"}});
+    assert_eq!(harness.post(&format!("{pods}/{second}/eviction"), &eviction).await.code, 201);
+    assert!(harness.get(&format!("{pods}/{second}")).await.json()["metadata"]["deletionTimestamp"].is_string());
+}
+
+#[tokio::test]
+async fn a_collection_is_deleted_as_far_as_it_is_selected() {
+    let harness = Harness::new();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for name in ["a", "b", "c"] {
+        let mut object = config(name, "1");
+        object["metadata"]["labels"] = json!({"name": name});
+        harness.post(maps, &object).await;
+    }
+    let deleted = harness.delete(&format!("{maps}?labelSelector=name+in+(a,b)")).await.json();
+    assert_eq!((deleted["items"].as_array().unwrap().len(), &deleted["kind"]), (2, &json!("ConfigMapList")));
+    assert_eq!(harness.get(maps).await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn tables_and_metadata_come_to_those_who_ask() {
+    let harness = Harness::new();
+    harness.post("/api/v1/namespaces/default/configmaps", &config("a", "1")).await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let table = harness.get_as(path, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json").await.json();
+    assert_eq!((&table["kind"], &table["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
+    assert_eq!(table["rows"][0]["cells"], json!(["a", 1, "0s"]));
+    assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+    assert!(table["metadata"]["resourceVersion"].is_string());
+    let meta = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+    let meta = harness.get_as(&format!("{path}/a"), meta).await.json();
+    assert_eq!((&meta["kind"], &meta["metadata"]["name"]), (&json!("PartialObjectMetadata"), &json!("a")));
+    assert!(meta.get("data").is_none());
+    assert_eq!(harness.get_as(path, "application/vnd.kubernetes.protobuf").await.failure().0, 406);
+}
