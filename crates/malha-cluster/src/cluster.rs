@@ -170,13 +170,34 @@ impl<N: Node> Cluster<N> {
         self.0.state.lock().log(pod, previous)
     }
 
+    /// What each pod that runs has used, of those that the node measures.
+    pub fn usage(&self) -> Vec<PodUsage> {
+        let running: Vec<_> = {
+            let state = self.0.state.lock();
+            let pods = state.registry.store().list::<Pod>().filter_map(|pod| {
+                let key = Key::new(Kind::Pod, pod.metadata.namespace.clone()?, pod.metadata.name.clone()?);
+                let container = pod.spec.as_ref()?.containers.first()?.name.clone();
+                let running = state.running(&key)?.clone();
+                Some((running, key, pod.metadata.uid.clone().unwrap_or_default(), container))
+            });
+            pods.collect()
+        };
+        let measured = running.into_iter().filter_map(|(running, pod, uid, container)| {
+            Some(PodUsage { pod, uid, container, usage: self.0.node.usage(&running)? })
+        });
+        measured.collect()
+    }
+
     /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.
     pub fn connect(&self, pod: &Key, port: u16, stream: Box<dyn PodStream>) -> Connecting {
         let running = self.0.state.lock().running(pod).cloned();
-        match running {
-            Some(running) => self.0.node.connect(&running, port, stream),
-            None => Box::pin(ready(Err(ConnectError::NotRunning))),
-        }
+        let Some(running) = running else { return Box::pin(ready(Err(ConnectError::NotRunning))) };
+        // Pods run where all pods run, whoever connects to them. It ends when nobody waits for it.
+        let mut connection = JoinSet::new();
+        connection.spawn_on(self.0.node.connect(&running, port, stream), &self.0.runtime);
+        Box::pin(
+            async move { connection.join_next().await.and_then(Result::ok).unwrap_or(Err(ConnectError::NotRunning)) },
+        )
     }
 
     /// The version of the store, to wait for the next write.

@@ -21,14 +21,17 @@ use crate::outbound::Outbound;
 /// Paths that Spin answers itself.
 const WELL_KNOWN: &str = "/.well-known/spin/";
 
+/// Where the containerd shim listens.
+const PORT: u16 = 80;
+
 /// What makes a pod of an application.
 pub struct PodOptions<'a> {
     /// Its name.
     pub name: &'a str,
     /// The namespace it is in.
     pub namespace: &'a str,
-    /// The container's environment. `SPIN_COMPONENTS_TO_RETAIN` and `SPIN_MAX_INSTANCE_MEMORY` mean what they mean to
-    /// the containerd shim; the others feed the application's variables.
+    /// The container's environment. `SPIN_COMPONENTS_TO_RETAIN`, `SPIN_MAX_INSTANCE_MEMORY` and `SPIN_HTTP_LISTEN_ADDR` mean
+    /// what they mean to the containerd shim; the others feed the application's variables.
     pub environment: &'a [(String, String)],
     /// Time and chance.
     pub world: World,
@@ -45,6 +48,9 @@ pub enum PodError {
     /// `SPIN_MAX_INSTANCE_MEMORY` is no number of bytes.
     #[error("SPIN_MAX_INSTANCE_MEMORY is `{0}`, not a number of bytes")]
     MaxInstanceMemory(String),
+    /// `SPIN_HTTP_LISTEN_ADDR` is no address.
+    #[error("SPIN_HTTP_LISTEN_ADDR is `{0}`, not an address and a port")]
+    ListenAddress(String),
 }
 
 /// One replica. A handle: clones are the same pod.
@@ -64,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) memory_per_instance: u64,
     /// Whether it was stopped.
     stopped: watch::Sender<bool>,
+    port: u16,
     routes: Routes,
 }
 
@@ -100,6 +107,12 @@ impl Pod {
             Some(text) => text.parse().map_err(|_| PodError::MaxInstanceMemory((*text).to_owned()))?,
             None => engine.shared.options.memory_per_instance,
         };
+        let port = match environment.get("SPIN_HTTP_LISTEN_ADDR") {
+            Some(text) => {
+                text.parse::<SocketAddr>().map_err(|_| PodError::ListenAddress((*text).to_owned()))?.port()
+            }
+            None => PORT,
+        };
         let routes = app.configure(&retain, &environment)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -112,6 +125,7 @@ impl Pod {
                 cpu: Arc::default(),
                 memory_per_instance,
                 stopped: watch::Sender::new(false),
+                port,
                 routes,
             }),
         })
@@ -125,6 +139,16 @@ impl Pod {
     /// Whether the other is this very pod, and not another of its name.
     pub fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// The port that it listens on, for those who connect to it as to a machine.
+    pub fn port(&self) -> u16 {
+        self.shared.port
+    }
+
+    /// Waits until it is stopped.
+    pub async fn stopped(&self) {
+        self.shared.stopped().await;
     }
 
     /// What its guests printed.

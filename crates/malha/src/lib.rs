@@ -11,6 +11,7 @@ mod doors;
 mod keeper;
 mod keys;
 mod kubeconfig;
+mod listener;
 mod node;
 mod private;
 mod project;

@@ -1,13 +1,16 @@
 //! The node: starts the cluster's pods on malha's runtime.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
-use malha_cluster::{Log, LogLine, LogPage, Machine, Node, PodRequest, ProbeRequest, StartError};
+use malha_cluster::{
+    ConnectError, Connecting, Log, LogLine, LogPage, Machine, Node, PodRequest, PodStream, ProbeRequest, StartError,
+};
 use malha_mesh::Mesh;
 use malha_routing::Workload;
 use malha_runtime::{App, Body, Engine, ImageError, Images, Inbound, Logs, Pod, PodOptions, Stopped};
@@ -15,6 +18,8 @@ use malha_world::World;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::spawn_blocking;
+
+use crate::listener;
 
 /// As the kubelet names itself when it probes.
 const PROBER: &str = "kube-probe/1.34";
@@ -81,6 +86,18 @@ impl Node for LocalNode {
 
     fn log(&self, pod: &Pod) -> Arc<dyn Log> {
         Arc::new(PodLog(Arc::clone(pod.logs())))
+    }
+
+    /// Past the sidecar, as a connection from within a pod's own network goes past Istio's.
+    fn connect(&self, pod: &Pod, port: u16, stream: Box<dyn PodStream>) -> Connecting {
+        if pod.port() != port {
+            return Box::pin(ready(Err(ConnectError::Refused)));
+        }
+        let pod = pod.clone();
+        Box::pin(async move {
+            listener::serve(&pod, stream).await;
+            Ok(())
+        })
     }
 
     /// Nothing runs for a pod but its requests: they are cut.
