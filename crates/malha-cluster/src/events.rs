@@ -170,7 +170,7 @@ impl Events {
             };
             let now = store.since_epoch();
             if *until > now {
-                return Some(*until - now);
+                return Some(until.saturating_sub(now));
             }
             let key = self.known.get(happening);
             let last = key.and_then(|key| store.get::<Event>(&key.namespace, &key.name)?.last_timestamp.clone());

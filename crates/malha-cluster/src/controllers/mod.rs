@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::events::EventKind;
 use crate::object::{Key, Kind, Object, Stored};
@@ -192,11 +192,12 @@ pub(crate) fn owner<T: Stored>(object: &T) -> Option<&OwnerReference> {
     object.metadata().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
-/// Since when a pod's condition `Ready` holds; `None` if it does not. Kubernetes' own pods always say when.
-pub(crate) fn ready_since(pod: &Pod) -> Option<Option<&Time>> {
+/// Since when a pod's condition `Ready` holds, in seconds since the Unix epoch; `None` if it does not. One that does not say
+/// since when has held for ever.
+pub(crate) fn ready_since(pod: &Pod) -> Option<i64> {
     let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let ready = conditions.find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
-    Some(ready.last_transition_time.as_ref())
+    Some(ready.last_transition_time.as_ref().map_or(0, |time| time.0.as_second()))
 }
 
 /// Whether a pod's condition `Ready` holds.

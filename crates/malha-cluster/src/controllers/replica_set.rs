@@ -137,25 +137,25 @@ impl Rank {
             },
             ready: ready.is_some(),
             cost: cost.and_then(|text| text.parse().ok()).unwrap_or(0),
-            ready_for: ready.flatten().map_or(-1, |since| magnitude(since, now)),
+            ready_for: ready.map_or(-1, |since| magnitude(since, now)),
             restarts: Reverse(containers.map(|container| container.restart_count).max().unwrap_or(0)),
-            age: pod.metadata.creation_timestamp.as_ref().map_or(-1, |since| magnitude(since, now)),
+            age: pod.metadata.creation_timestamp.as_ref().map_or(-1, |since| magnitude(since.0.as_second(), now)),
             uid: uid(pod).to_owned(),
         }
     }
 }
 
 /// The binary logarithm of the nanoseconds since then; -1 for none.
-fn magnitude(since: &Time, now: &Time) -> i64 {
-    let nanoseconds = u64::try_from(now.0.as_nanosecond() - since.0.as_nanosecond()).unwrap_or(0);
-    nanoseconds.checked_ilog2().map_or(-1, i64::from)
+fn magnitude(since: i64, now: &Time) -> i64 {
+    let seconds = u64::try_from(now.0.as_second() - since).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).checked_ilog2().map_or(-1, i64::from)
 }
 
 /// Seconds until the pod is available; `None` if it is, or is not ready.
 fn wait(set: &ReplicaSet, pod: &Pod, now: &Time) -> Option<i64> {
     let since = ready_since(pod)?;
     let least = i64::from(set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0));
-    let left = since.map_or(0, |since| since.0.as_second()) + least - now.0.as_second();
+    let left = since + least - now.0.as_second();
     (least > 0 && left > 0).then_some(left)
 }
 

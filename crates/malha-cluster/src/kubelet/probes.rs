@@ -286,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    fn container(probes: serde_json::Value) -> Container {
+    fn container(probes: &serde_json::Value) -> Container {
         let mut container = json!({"name": "app", "ports": [{"name": "http", "containerPort": 8080}]});
         container.as_object_mut().unwrap().extend(probes.as_object().unwrap().clone());
         serde_json::from_value(container).unwrap()
@@ -322,7 +322,7 @@ mod tests {
             (json!({"tcpSocket": {"port": 80}, "periodSeconds": 20, "initialDelaySeconds": 5}), vec![20, 40]),
             (json!({"tcpSocket": {"port": 80}, "initialDelaySeconds": 30}), vec![30, 40, 50]),
         ] {
-            let made = timeline(&container(json!({"readinessProbe": spec})), |_, _| true);
+            let made = timeline(&container(&json!({"readinessProbe": spec})), |_, _| true);
             assert_eq!(made.into_iter().map(|(second, _)| second).collect::<Vec<_>>(), want, "{spec}");
         }
     }
@@ -331,7 +331,7 @@ mod tests {
     async fn others_wait_for_the_startup_probe_which_then_ends() {
         let spec = |period: u32| json!({"tcpSocket": {"port": 80}, "periodSeconds": period});
         let all = json!({"startupProbe": spec(3), "readinessProbe": spec(20), "livenessProbe": spec(20)});
-        let made = timeline(&container(all), |kind, count| kind != ProbeKind::Startup || count == 2);
+        let made = timeline(&container(&all), |kind, count| kind != ProbeKind::Startup || count == 2);
         let of = |wanted| -> Vec<u64> {
             made.iter().filter(|(_, kind)| *kind == wanted).map(|(second, _)| *second).collect()
         };
@@ -344,7 +344,7 @@ mod tests {
     async fn thresholds_count_what_comes_in_a_row() {
         let spec = json!({"tcpSocket": {"port": 80}, "successThreshold": 2, "failureThreshold": 3});
         let now = Instant::now();
-        let mut probes = Probes::new(&container(json!({"readinessProbe": spec})), now);
+        let mut probes = Probes::new(&container(&json!({"readinessProbe": spec})), now);
         let failed = Answer::Failed(String::new());
         let errored = Answer::Errored(String::new());
         let passed = Answer::Passed;
@@ -364,7 +364,7 @@ mod tests {
     async fn liveness_that_fails_often_enough_ends_the_container() {
         let spec = json!({"tcpSocket": {"port": 80}, "failureThreshold": 2});
         let now = Instant::now();
-        let mut probes = Probes::new(&container(json!({"livenessProbe": spec})), now);
+        let mut probes = Probes::new(&container(&json!({"livenessProbe": spec})), now);
         let failed = Answer::Failed(String::new());
         assert_eq!(probes.learn(ProbeKind::Liveness, &failed, now), Meaning::Goes);
         assert_eq!(probes.learn(ProbeKind::Liveness, &failed, now), Meaning::Restart);
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_request_is_made_of_the_pods_address_and_what_cannot_be_asked_is_said() {
-        let container = container(json!({}));
+        let container = container(&json!({}));
         let ask = |spec: serde_json::Value| {
             let spec: Spec = serde_json::from_value(spec).unwrap();
             request(&spec, &container, "10.244.0.1").map(|request| request.url)

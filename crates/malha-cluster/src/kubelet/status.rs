@@ -30,7 +30,7 @@ pub(crate) struct View<'a> {
 }
 
 /// The pod with the status that follows.
-pub(crate) fn of(pod: &Pod, view: View<'_>, now: &Time) -> Pod {
+pub(crate) fn of(pod: &Pod, view: &View<'_>, now: &Time) -> Pod {
     let mut pod = pod.clone();
     let mut status = pod.status.take().unwrap_or_default();
     let spec = pod.spec.get_or_insert_default();
@@ -45,9 +45,9 @@ pub(crate) fn of(pod: &Pod, view: View<'_>, now: &Time) -> Pod {
         status.start_time.get_or_insert_with(|| now.clone());
         status.pod_ip = view.ip.map(|ip| ip.to_string());
         status.pod_ips = view.ip.map(|ip| vec![PodIP { ip: ip.to_string() }]);
-        status.container_statuses = Some(containers(&spec.containers, &view));
+        status.container_statuses = Some(containers(&spec.containers, view));
     }
-    status.conditions = Some(conditions(&status, &spec.containers, &view, pod.metadata.generation, now));
+    status.conditions = Some(conditions(&status, &spec.containers, view, pod.metadata.generation, now));
     pod.status = Some(status);
     pod
 }

@@ -246,14 +246,14 @@ impl<P: Clone> Worker<P> {
                 self.again(failed, failed, with, todo)
             }
             Stage::Running(_) if deleted => {
-                let name = self.name(with.pod);
+                let name = container_name(with.pod);
                 self.tell(with.pod, todo, "Killing", format!("Stopping container {name}"));
                 let grace = with.pod.metadata.deletion_grace_period_seconds;
                 self.end(End::Deletion, grace, with, todo);
                 true
             }
             Stage::Running(run) if container(with.pod).is_some_and(|container| container.image != run.image) => {
-                let name = self.name(with.pod);
+                let name = container_name(with.pod);
                 self.tell(with.pod, todo, "Killing", format!("Container {name} definition changed, will be restarted"));
                 self.end(End::Restart, None, with, todo);
                 true
@@ -346,7 +346,7 @@ impl<P: Clone> Worker<P> {
         if !matches!(self.stage, Stage::Starting) {
             return result.ok().map(|(pod, _)| pod);
         }
-        let name = self.name(with.pod);
+        let name = container_name(with.pod);
         let image = container(with.pod).and_then(|container| container.image.clone());
         let text = image.clone().unwrap_or_default();
         if !result.as_ref().is_err_and(StartError::is_image) {
@@ -437,7 +437,7 @@ impl<P: Clone> Worker<P> {
     /// from, `ended` the last one.
     fn again(&mut self, judged: Instant, ended: Instant, with: &mut Surroundings<'_>, todo: &mut Todo<P>) -> bool {
         if self.crashes.until(judged, with.now).is_some() {
-            let (container, pod) = (self.name(with.pod), &self.key.name);
+            let (container, pod) = (container_name(with.pod), &self.key.name);
             let message = format!(
                 "Back-off restarting failed container {container} in pod {pod}_{}({})",
                 self.key.namespace, self.uid
@@ -534,7 +534,7 @@ impl<P: Clone> Worker<P> {
             }
         }
         if meaning == Meaning::Restart && !ending {
-            let name = self.name(with.pod);
+            let name = container_name(with.pod);
             let which = kind.name().to_lowercase();
             self.tell(with.pod, todo, "Killing", format!("Container {name} failed {which} probe, will be restarted"));
             let spec = container(with.pod).and_then(|container| probes::spec(container, kind));
@@ -566,7 +566,7 @@ impl<P: Clone> Worker<P> {
             restarts: self.restarts,
             container_id: (self.log.is_some() || self.last.is_some()).then(|| self.container_id()),
         };
-        status::of(pod, view, time)
+        status::of(pod, &view, time)
     }
 
     /// A container that is to be started again counts as running (`getPhase`).
@@ -598,7 +598,7 @@ impl<P: Clone> Worker<P> {
                 let message = format!(
                     "back-off {} restarting failed container={} pod={}_{}({})",
                     spelled(self.crashes.delay()),
-                    self.name(pod),
+                    container_name(pod),
                     self.key.name,
                     self.key.namespace,
                     self.uid
@@ -617,17 +617,13 @@ impl<P: Clone> Worker<P> {
         format!("malha://{}{:04x}", self.uid.replace('-', ""), self.restarts)
     }
 
-    fn name(&self, pod: &Pod) -> String {
-        container(pod).map(|container| container.name.clone()).unwrap_or_default()
-    }
-
     fn tell(&self, pod: &Pod, todo: &mut Todo<P>, reason: &str, message: String) {
-        let part = format!("spec.containers{{{}}}", self.name(pod));
+        let part = format!("spec.containers{{{}}}", container_name(pod));
         self.happens(todo, Some(part), Component::Kubelet, EventKind::Normal, reason, message);
     }
 
     fn warn(&self, pod: &Pod, todo: &mut Todo<P>, reason: &str, message: String) {
-        let part = format!("spec.containers{{{}}}", self.name(pod));
+        let part = format!("spec.containers{{{}}}", container_name(pod));
         self.happens(todo, Some(part), Component::Kubelet, EventKind::Warning, reason, message);
     }
 
@@ -654,6 +650,10 @@ impl<P: Clone> Worker<P> {
 /// The pod's only container.
 fn container(pod: &Pod) -> Option<&Container> {
     pod.spec.as_ref()?.containers.first()
+}
+
+fn container_name(pod: &Pod) -> String {
+    container(pod).map(|container| container.name.clone()).unwrap_or_default()
 }
 
 fn image(pod: &Pod) -> &str {

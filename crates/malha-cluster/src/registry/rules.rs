@@ -42,10 +42,12 @@ pub(super) fn update(object: &Object, old: &Object) -> Result<(), Error> {
         }
     }
     match (object, old) {
-        (Object::Deployment(new), Object::Deployment(old)) => same_selector(&key, selector_of(new), selector_of(old))?,
+        (Object::Deployment(new), Object::Deployment(old)) => {
+            same_selector(&key, &selector_of(new), &selector_of(old))?;
+        }
         (Object::ReplicaSet(new), Object::ReplicaSet(old)) => {
             let selector = |set: &ReplicaSet| set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default();
-            same_selector(&key, selector(new), selector(old))?;
+            same_selector(&key, &selector(new), &selector(old))?;
         }
         (Object::RuntimeClass(new), Object::RuntimeClass(old)) if new.handler != old.handler && !built_in(old) => {
             return Err(Error::invalid_value(&key, "handler", &new.handler, IMMUTABLE));
@@ -119,8 +121,8 @@ fn selector_of(deployment: &Deployment) -> LabelSelector {
     deployment.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default()
 }
 
-fn same_selector(key: &Key, new: LabelSelector, old: LabelSelector) -> Result<(), Error> {
-    if new == old { Ok(()) } else { Err(Error::invalid_value(key, "spec.selector", &new, IMMUTABLE)) }
+fn same_selector(key: &Key, new: &LabelSelector, old: &LabelSelector) -> Result<(), Error> {
+    if new == old { Ok(()) } else { Err(Error::invalid_value(key, "spec.selector", new, IMMUTABLE)) }
 }
 
 fn built_in(class: &RuntimeClass) -> bool {

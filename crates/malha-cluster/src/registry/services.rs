@@ -27,7 +27,9 @@ pub(super) fn allocate(
     let spec = service.spec.get_or_insert_default();
     let given = address(key, spec, before, addresses)?;
     if let Err(error) = node_ports(key, spec, before, ports, chance) {
-        given.into_iter().for_each(|address| addresses.free(address));
+        if let Some(address) = given {
+            addresses.free(address);
+        }
         return Err(error);
     }
     Ok(())
@@ -72,7 +74,8 @@ fn address(
                 return Err(Error::invalid_value(key, "spec.clusterIPs[0]", &[wanted], message));
             }
             (Some(wanted), None) => {
-                let refused = |why: &str| Error::invalid_value(key, "spec.clusterIPs", &[wanted.clone()], why);
+                let refused =
+                    |why: &str| Error::invalid_value(key, "spec.clusterIPs", std::slice::from_ref(&wanted), why);
                 let address: Ipv4Addr = wanted.parse().map_err(|_| refused("must be a valid IPv4 address"))?;
                 pool.claim(address).map_err(refused)?;
                 given = Some(address);
@@ -137,7 +140,9 @@ fn node_ports(
     };
     let result = give();
     if result.is_err() {
-        given.into_iter().for_each(|number| pool.free(number));
+        for number in given {
+            pool.free(number);
+        }
     }
     result
 }

@@ -206,7 +206,7 @@ async fn liveness_that_fails_starts_the_container_again_with_a_log_of_its_own() 
     let start = Instant::now();
     while state(&harness) != "CrashLoopBackOff" {
         wait(1).await;
-        assert!(start.elapsed() < Duration::from_secs(120));
+        assert!(start.elapsed() < Duration::from_mins(2));
     }
     assert_eq!(harness.behind("posts-service", 80), Some(vec![]));
     assert!(harness.node.0.lock().faults.is_empty(), "{:?}", harness.node.0.lock().faults);
