@@ -58,7 +58,7 @@ fn what_the_base_says_and_malha_does_not_do_is_told_once_each() {
         .map(|one| (one.field, one.count))
         .collect();
     assert_eq!(not_yet.len(), loaded.diagnostics.len(), "{}", said(&loaded));
-    assert!(not_yet.iter().all(|(_, count)| *count == 4), "one a Deployment: {not_yet:?}");
+    assert!(not_yet.iter().all(|(_, count)| (3..=4).contains(count)), "one a Deployment that has it: {not_yet:?}");
 }
 
 #[test]
