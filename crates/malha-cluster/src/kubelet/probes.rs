@@ -151,6 +151,16 @@ impl Probes {
         self.started() && self.readiness.as_ref().is_none_or(|readiness| readiness.verdict)
     }
 
+    /// Whether a probe has said nothing yet.
+    pub(crate) fn unheard(&self, kind: ProbeKind) -> bool {
+        let prober = match kind {
+            ProbeKind::Startup => &self.startup,
+            ProbeKind::Readiness => &self.readiness,
+            ProbeKind::Liveness => &self.liveness,
+        };
+        prober.as_ref().is_some_and(|prober| prober.run.1 == 0)
+    }
+
     fn asks(&self, kind: ProbeKind, ending: bool) -> bool {
         match kind {
             ProbeKind::Startup => !ending && !self.started(),

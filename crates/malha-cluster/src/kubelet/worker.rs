@@ -129,7 +129,7 @@ pub(crate) struct ProbeTask<P> {
     pub(crate) pod: P,
     pub(crate) request: ProbeRequest,
     pub(crate) timeout: Duration,
-    /// Whether the pod's readiness hangs on it.
+    /// Whether it is the first of those that the pod's readiness hangs on. Others may go on for ever.
     pub(crate) awaited: bool,
 }
 
@@ -497,7 +497,7 @@ impl<P: Clone> Worker<P> {
                     pod: run.pod.clone(),
                     request,
                     timeout: probes::timeout(spec),
-                    awaited: awaited && kind != ProbeKind::Liveness,
+                    awaited: awaited && kind != ProbeKind::Liveness && run.probes.unheard(kind),
                 }),
                 Err(answer) => known.push((kind, answer)),
             }

@@ -213,6 +213,16 @@ async fn liveness_that_fails_starts_the_container_again_with_a_log_of_its_own() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_pod_that_never_answers() {
+    let harness = Harness::new();
+    harness.node.0.lock().health.insert("/".into(), 0);
+    let probe = "        startupProbe: {httpGet: {port: 80}, periodSeconds: 1, failureThreshold: 600}";
+    let start = Instant::now();
+    harness.apply(&deployment("posts", 3, "workshop:0.0.1", probe)).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(1), "the first answer, or its time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_cannot_be_made_says_so_and_harms_nobody() {
     let harness = Harness::new();
     let probes = "        livenessProbe: {exec: {command: [\"true\"]}}
