@@ -68,12 +68,12 @@ impl Samples {
         let rate = |(key, usage): (Key, PodUsage)| {
             let same = before.as_ref().and_then(|before| {
                 let then = before.pods.get(&key).filter(|then| then.uid == usage.uid)?;
-                Some((now.saturating_sub(before.at), usage.cpu_time.saturating_sub(then.cpu_time)))
+                Some((now.saturating_sub(before.at), usage.usage.cpu_time.saturating_sub(then.usage.cpu_time)))
             });
-            let (window, used) = same.unwrap_or_else(|| (started(&key), usage.cpu_time));
+            let (window, used) = same.unwrap_or_else(|| (started(&key), usage.usage.cpu_time));
             let nanocores = used.as_nanos() * 1_000_000_000 / window.as_nanos().max(1);
             let nanocores = u64::try_from(nanocores).unwrap_or(u64::MAX);
-            (key, Rate { nanocores, memory: usage.memory, window, container: usage.container })
+            (key, Rate { nanocores, memory: usage.usage.memory, window, container: usage.container })
         };
         look.pods.into_iter().map(rate).collect()
     }
@@ -97,13 +97,7 @@ pub(crate) fn answer(call: &Call<'_>, place: &Place) -> Result<Response<Body>, F
         return Err(Failure::not_acceptable());
     }
     let control = call.shared.control.as_ref();
-    let Some(used) = control.usage() else {
-        return Err(Failure::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ServiceUnavailable",
-            "nobody measures what pods use",
-        ));
-    };
+    let used = control.usage();
     // Selectors and names are those of the pods and nodes themselves.
     let target = Place { group: String::new(), version: "v1".to_owned(), name: None, ..place.clone() }.target()?;
     let selector = Selector::read(&target, call.params)?;
@@ -196,6 +190,8 @@ fn node(object: &Object, rates: &HashMap<Key, Rate>, now: &Time) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use malha_cluster::Usage;
+
     use super::*;
 
     fn used(uid: &str, millis: u64) -> Vec<PodUsage> {
@@ -203,8 +199,7 @@ mod tests {
             pod: Key::new(Kind::Pod, "default", "p"),
             uid: uid.to_owned(),
             container: "app".to_owned(),
-            cpu_time: Duration::from_millis(millis),
-            memory: 1 << 20,
+            usage: Usage { cpu_time: Duration::from_millis(millis), memory: 1 << 20 },
         }]
     }
 

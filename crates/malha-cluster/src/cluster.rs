@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::ready;
 use std::sync::{Arc, Weak};
 
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use malha_routing::{KeySource, Snapshot};
 use malha_world::World;
 use parking_lot::Mutex;
@@ -19,11 +19,12 @@ use crate::kubelet::probes::{self, Answer};
 use crate::kubelet::worker::ProbeTask;
 use crate::log::Log;
 use crate::node::{Node, PodRequest, StartError};
-use crate::object::{Key, Object};
+use crate::object::{Key, Kind, Object};
 use crate::pilot::Finding;
 use crate::registry::{Deletion, Registry};
 use crate::state::{Report, State, Work};
 use crate::store::Store;
+use crate::usage::PodUsage;
 use crate::view::{self, GatewayRow, PodRow, ServiceRow};
 
 /// How many reports of the node are taken in one go: pods that start together become endpoints in one snapshot.

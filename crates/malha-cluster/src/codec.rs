@@ -65,8 +65,11 @@ fn checked(kind: Kind, json: &Json) -> Result<Decoded, DecodeError> {
     let loaded = parse_manifests("", &json.to_string());
     // What the object names is elsewhere: in the store, or still to come.
     let elsewhere = check_references(&loaded.objects);
-    let (errors, findings): (Vec<_>, Vec<_>) =
-        loaded.diagnostics.into_iter().filter(|finding| !elsewhere.contains(finding)).partition(|finding| finding.severity == Severity::Error);
+    let (errors, findings): (Vec<_>, Vec<_>) = loaded
+        .diagnostics
+        .into_iter()
+        .filter(|finding| !elsewhere.contains(finding))
+        .partition(|finding| finding.severity == Severity::Error);
     if !errors.is_empty() {
         return Err(DecodeError::Rules(errors));
     }

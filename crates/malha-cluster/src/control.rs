@@ -30,9 +30,9 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.
     fn connect(&self, pod: &Key, port: u16, stream: Box<dyn PodStream>) -> Connecting;
 
-    /// What each pod that runs has used; `None` where nobody measures.
-    fn usage(&self) -> Option<Vec<PodUsage>> {
-        None
+    /// What each pod that runs has used, of those that somebody measures: none, unless the control plane says otherwise.
+    fn usage(&self) -> Vec<PodUsage> {
+        Vec::new()
     }
 }
 
@@ -55,5 +55,9 @@ impl<N: Node> ControlPlane for Cluster<N> {
 
     fn connect(&self, pod: &Key, port: u16, stream: Box<dyn PodStream>) -> Connecting {
         Self::connect(self, pod, port, stream)
+    }
+
+    fn usage(&self) -> Vec<PodUsage> {
+        Self::usage(self)
     }
 }

@@ -59,5 +59,5 @@ pub use object::{
 pub use pilot::Finding;
 pub use registry::{Deleted, Deletion, Part, Propagation, Registry};
 pub use store::{Change, ChangeKind, Expired, Store};
-pub use usage::PodUsage;
+pub use usage::{PodUsage, Usage};
 pub use view::{GatewayRow, PodRow, RouteRow, ServiceRow};

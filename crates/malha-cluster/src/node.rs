@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::connect::{ConnectError, Connecting, PodStream};
 use crate::log::{Log, Silence};
 use crate::selector::Labels;
+use crate::usage::Usage;
 
 /// Runs pods. The cluster decides which; a node only starts and stops what it is told.
 pub trait Node: Send + Sync + 'static {
@@ -40,6 +41,12 @@ pub trait Node: Send + Sync + 'static {
     fn probe(&self, pod: &Self::Pod, request: ProbeRequest) -> impl Future<Output = Result<u16, String>> + Send {
         let _ = pod;
         ready(Err(format!("Get \"{}\": dial tcp {}: connect: connection refused", request.url, request.host)))
+    }
+
+    /// What a pod's container has used since it started; `None` where nobody measures it.
+    fn usage(&self, pod: &Self::Pod) -> Option<Usage> {
+        let _ = pod;
+        None
     }
 
     /// What the node is made of.

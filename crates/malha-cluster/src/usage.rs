@@ -4,6 +4,15 @@ use std::time::Duration;
 
 use crate::object::Key;
 
+/// What a container has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time since it started.
+    pub cpu_time: Duration,
+    /// Bytes of memory in use now.
+    pub memory: u64,
+}
+
 /// What a pod that runs has used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodUsage {
@@ -13,8 +22,6 @@ pub struct PodUsage {
     pub uid: String,
     /// Name of its container.
     pub container: String,
-    /// Processor time since the pod started.
-    pub cpu_time: Duration,
-    /// Bytes of memory in use now.
-    pub memory: u64,
+    /// What it has used.
+    pub usage: Usage,
 }

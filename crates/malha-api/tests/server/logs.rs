@@ -82,3 +82,21 @@ async fn a_container_that_has_not_started_says_why_there_is_no_log() {
     let missing = harness.get("/api/v1/namespaces/default/pods/nosuch/log").await;
     assert_eq!(missing.json()["details"], json!({"name": "nosuch", "kind": "pods"}));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_pods_use_is_a_rate() {
+    let (harness, path, lines) = with_pod("workshop:0.0.1").await;
+    let lines = lines.unwrap();
+    let pods = "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods";
+    let first = harness.get(pods).await.json();
+    assert_eq!((&first["kind"], &first["items"][0]["containers"][0]["usage"]["cpu"]), (&json!("PodMetricsList"), &json!("0n")));
+    lines.write(harness.world.clock.now(), "a second of work");
+    tokio::time::advance(Duration::from_secs(4)).await;
+    let name = path.rsplit('/').nth(1).unwrap();
+    let pod = harness.get(&format!("{pods}/{name}")).await.json();
+    let want = json!({"name": "app", "usage": {"cpu": "250000000n", "memory": "3072Ki"}});
+    assert_eq!((&pod["kind"], &pod["containers"][0], &pod["window"]), (&json!("PodMetrics"), &want, &json!("4.000s")));
+    let node = harness.get("/apis/metrics.k8s.io/v1beta1/nodes/malha").await.json();
+    assert_eq!(node["usage"], json!({"cpu": "250000000n", "memory": "3072Ki"}), "{node}");
+    assert_eq!(harness.get(&format!("{pods}/nosuch")).await.failure().2, "pods.metrics.k8s.io \"nosuch\" not found");
+}
