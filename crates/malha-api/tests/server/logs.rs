@@ -89,7 +89,10 @@ async fn what_pods_use_is_a_rate() {
     let lines = lines.unwrap();
     let pods = "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods";
     let first = harness.get(pods).await.json();
-    assert_eq!((&first["kind"], &first["items"][0]["containers"][0]["usage"]["cpu"]), (&json!("PodMetricsList"), &json!("0n")));
+    assert_eq!(
+        (&first["kind"], &first["items"][0]["containers"][0]["usage"]["cpu"]),
+        (&json!("PodMetricsList"), &json!("0n"))
+    );
     lines.write(harness.world.clock.now(), "a second of work");
     tokio::time::advance(Duration::from_secs(4)).await;
     let name = path.rsplit('/').nth(1).unwrap();

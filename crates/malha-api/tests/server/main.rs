@@ -2,6 +2,7 @@
 
 mod access;
 mod harness;
+mod kube;
 mod kubectl;
 mod lists;
 mod logs;
