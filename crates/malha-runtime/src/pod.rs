@@ -108,9 +108,7 @@ impl Pod {
             None => engine.shared.options.memory_per_instance,
         };
         let port = match environment.get("SPIN_HTTP_LISTEN_ADDR") {
-            Some(text) => {
-                text.parse::<SocketAddr>().map_err(|_| PodError::ListenAddress((*text).to_owned()))?.port()
-            }
+            Some(text) => text.parse::<SocketAddr>().map_err(|_| PodError::ListenAddress((*text).to_owned()))?.port(),
             None => PORT,
         };
         let routes = app.configure(&retain, &environment)?;

@@ -102,7 +102,7 @@ where
                 }
                 Event::Opened { stream, ended, headers } => {
                     // The reply is on its way before anything that the stream's owner writes.
-                    let reply = shared.state.lock().session.reply(stream);
+                    let reply = Frame::SynReply { stream, last: false, headers: Headers::default() };
                     outbox.send(reply).await.ok()?;
                     owner.take(shared.open(stream, ended, headers, outbox));
                     continue;
@@ -116,8 +116,9 @@ where
                     continue;
                 }
                 Event::Reset { stream } => {
-                    let inbox = shared.state.lock().inboxes.remove(&stream);
-                    inbox.into_iter().for_each(|inbox| inbox.reset.store(true, Ordering::Release));
+                    if let Some(inbox) = shared.state.lock().inboxes.remove(&stream) {
+                        inbox.reset.store(true, Ordering::Release);
+                    }
                     continue;
                 }
             };

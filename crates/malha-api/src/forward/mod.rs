@@ -8,7 +8,7 @@
 //!                                              ControlPlane::connect ◀─ portforward: error and data stream of a request
 //! ```
 //!
-//! Not carried out: `v4.channel.k8s.io`, an older way of WebSockets that kubectl never used; it gets a 400.
+//! Not carried out: `v4.channel.k8s.io`, an older way of `WebSocket`s that kubectl never used; it gets a 400.
 
 mod connection;
 mod portforward;
@@ -36,7 +36,7 @@ use portforward::{Forwarder, Target};
 
 /// What is spoken on the streams (kubelet, `PortForwardProtocolV1Name`).
 const PROTOCOL: &str = "portforward.k8s.io";
-/// The subprotocol of WebSockets in front of the one on the streams (apimachinery, `WebsocketsSPDYTunnelingPrefix`).
+/// The subprotocol of a `WebSocket` in front of the one on the streams (apimachinery, `WebsocketsSPDYTunnelingPrefix`).
 const TUNNEL: &str = "SPDY/3.1+";
 const SPDY: HeaderValue = HeaderValue::from_static("SPDY/3.1");
 const VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
@@ -61,8 +61,8 @@ pub(crate) fn upgrade(
 ) -> Result<Response<Body>, Failure> {
     let target = Target { uid: uid(control.as_ref(), &pod)?, control: Arc::clone(control), pod };
     let (carrier, response) = match handshake(&parts.headers)? {
-        Ok(agreed) => agreed,
-        Err(refusal) => return Ok(refusal),
+        Handshake::Agreed(carrier, response) => (carrier, response),
+        Handshake::Refused(response) => return Ok(response),
     };
     let upgrade = parts.extensions.get::<OnUpgrade>().cloned().ok_or_else(not_asked)?;
     tokio::spawn(async move {
@@ -115,13 +115,19 @@ fn not_asked() -> Failure {
     Failure::bad_request("Upgrade request required")
 }
 
-/// What is agreed on with a client, or why nothing is.
-fn handshake(headers: &HeaderMap) -> Result<Result<(Carrier, Response<Body>), Response<Body>>, Failure> {
+/// What comes of a handshake, and what the client is told.
+#[derive(Debug)]
+enum Handshake {
+    Agreed(Carrier, Response<Body>),
+    Refused(Response<Body>),
+}
+
+fn handshake(headers: &HeaderMap) -> Result<Handshake, Failure> {
     if !listed(headers, CONNECTION).any(|token| token.to_ascii_lowercase().contains("upgrade")) {
         return Err(not_asked());
     }
     let asks = |protocol: &str| listed(headers, UPGRADE).any(|token| token.eq_ignore_ascii_case(protocol));
-    let refuse = |code, why: String| Ok(Err(respond::text(code, format!("{why}\n"))));
+    let refuse = |code, why: String| Ok(Handshake::Refused(respond::text(code, format!("{why}\n"))));
     let (carrier, offered): (_, Vec<&str>) = if asks("websocket") {
         let offered = listed(headers, SEC_WEBSOCKET_PROTOCOL);
         let tunnels = offered.filter_map(|name| name.strip_prefix(TUNNEL)).filter(|name| name.ends_with(".k8s.io"));
@@ -145,7 +151,7 @@ fn handshake(headers: &HeaderMap) -> Result<Result<(Carrier, Response<Body>), Re
         );
         let mut refusal = respond::text(StatusCode::FORBIDDEN, why);
         refusal.headers_mut().insert(ACCEPTED, HeaderValue::from_static(PROTOCOL));
-        return Ok(Err(refusal));
+        return Ok(Handshake::Refused(refusal));
     }
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -167,7 +173,7 @@ fn handshake(headers: &HeaderMap) -> Result<Result<(Carrier, Response<Body>), Re
             answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("SPDY/3.1+portforward.k8s.io"));
         }
     }
-    Ok(Ok((carrier, response)))
+    Ok(Handshake::Agreed(carrier, response))
 }
 
 /// The elements of all headers of a name.

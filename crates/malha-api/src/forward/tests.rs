@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use malha_cluster::{ConnectError, Connecting, ControlPlane, Key, Kind, Log, PodStream, Registry, Store};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
 use tokio::sync::watch;
@@ -19,7 +19,8 @@ use tokio_util::codec::{BytesCodec, Framed};
 
 use super::portforward::{Forwarder, Target};
 use super::spdy::{Decoder, Encoder, Frame, status};
-use super::{Carrier, connection, handshake, websocket};
+use super::{Carrier, Handshake, connection, handshake, websocket};
+use crate::respond::Body;
 
 /// Pods whose port 80 gives everything back, whose port 81 says something and ends, whose port 82 never reads,
 /// and whose port 83 has heard enough after a byte.
@@ -332,10 +333,17 @@ const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
 const UPGRADES: (&str, &str) = ("connection", "Upgrade");
 const WEBSOCKET: (&str, &str) = ("upgrade", "websocket");
 
+fn agreed(headers: &HeaderMap) -> (Carrier, Response<Body>) {
+    match handshake(headers) {
+        Ok(Handshake::Agreed(carrier, response)) => (carrier, response),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn clients_of_both_kinds_are_answered_as_they_ask() {
     let spdy = headers(&[UPGRADES, ("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", "portforward.k8s.io")]);
-    let (carrier, response) = handshake(&spdy).unwrap().unwrap();
+    let (carrier, response) = agreed(&spdy);
     assert_eq!((carrier, response.status()), (Carrier::Plain, StatusCode::SWITCHING_PROTOCOLS));
     assert_eq!(response.headers()[CONNECTION], "Upgrade");
     assert_eq!(response.headers()[UPGRADE], "SPDY/3.1");
@@ -343,7 +351,7 @@ fn clients_of_both_kinds_are_answered_as_they_ask() {
 
     let protocol = ("sec-websocket-protocol", "v5.channel.k8s.io, SPDY/3.1+portforward.k8s.io");
     let websocket = headers(&[UPGRADES, WEBSOCKET, KEY, ("sec-websocket-version", "13"), protocol]);
-    let (carrier, response) = handshake(&websocket).unwrap().unwrap();
+    let (carrier, response) = agreed(&websocket);
     assert_eq!((carrier, response.status()), (Carrier::WebSocket, StatusCode::SWITCHING_PROTOCOLS));
     assert_eq!(response.headers()[UPGRADE], "websocket");
     assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -362,7 +370,7 @@ fn what_cannot_be_agreed_on_is_refused() {
         (vec![UPGRADES, WEBSOCKET, KEY, ("sec-websocket-protocol", "SPDY/3.1+v9.k8s.io")], 403),
         (vec![UPGRADES, WEBSOCKET, KEY, ("sec-websocket-protocol", "SPDY/3.1+portforward.k8s.io")], 400),
     ] {
-        let refusal = handshake(&headers(&given)).unwrap().unwrap_err();
+        let Ok(Handshake::Refused(refusal)) = handshake(&headers(&given)) else { panic!("{given:?}") };
         assert_eq!(refusal.status(), code, "{given:?}");
         assert_eq!(refusal.headers().contains_key("x-accepted-stream-protocol-versions"), code == 403, "{given:?}");
     }

@@ -10,7 +10,7 @@ pub(super) static DICTIONARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
         bytes.extend([0, 0, 0, u8::try_from(word.len()).unwrap_or(u8::MAX)]);
         bytes.extend(word.as_bytes());
     }
-    TEXT.iter().for_each(|part| bytes.extend(part.as_bytes()));
+    bytes.extend(TEXT.concat().as_bytes());
     bytes
 });
 

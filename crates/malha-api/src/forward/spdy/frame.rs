@@ -338,7 +338,9 @@ mod tests {
             Frame::SynStream { stream: 3, last: false, headers: headers() },
         ];
         let (mut encoder, mut bytes) = (Encoder::new(), BytesMut::new());
-        frames.iter().for_each(|frame| encoder.encode(frame, &mut bytes));
+        for frame in &frames {
+            encoder.encode(frame, &mut bytes);
+        }
         for size in [1, 2, 7, 9, bytes.len()] {
             assert_eq!(decode(&bytes, size).as_ref(), Ok(&frames), "{size}");
         }

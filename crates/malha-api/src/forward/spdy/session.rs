@@ -13,7 +13,7 @@ use super::status::{PROTOCOL_ERROR, REFUSED_STREAM};
 pub(in crate::forward) enum Event {
     /// Nothing.
     Nothing,
-    /// A stream is opened. It is to be [replied](Session::reply) to or [reset](Session::reset).
+    /// A stream is opened. It is to be replied to, or [reset](Session::reset).
     Opened { stream: u32, ended: bool, headers: Headers },
     /// Bytes of a stream, and whether they are the last.
     Data { stream: u32, ended: bool, bytes: Bytes },
@@ -56,11 +56,10 @@ impl Session {
     pub(in crate::forward) fn receive(&mut self, frame: Frame) -> Event {
         match frame {
             Frame::SynStream { stream, last, headers } => self.open(stream, last, headers),
-            Frame::Data { stream, last, bytes } => match self.theirs(stream, last) {
-                true if last || !bytes.is_empty() => Event::Data { stream, ended: last, bytes },
-                // What was on the way when the stream was reset, which is no fault.
-                _ => Event::Nothing,
-            },
+            // Others were on the way when the stream was reset, which is no fault.
+            Frame::Data { stream, last, bytes } if self.theirs(stream, last) && (last || !bytes.is_empty()) => {
+                Event::Data { stream, ended: last, bytes }
+            }
             Frame::Headers { stream, last: true, .. } if self.theirs(stream, true) => {
                 Event::Data { stream, ended: true, bytes: Bytes::new() }
             }
@@ -72,6 +71,7 @@ impl Session {
             Frame::Ping(number) if number % 2 == 1 => Event::Answer(Frame::Ping(number)),
             Frame::GoAway { .. } => Event::Closed,
             Frame::Ping(_)
+            | Frame::Data { .. }
             | Frame::Headers { .. }
             | Frame::SynReply { .. }
             | Frame::Settings
@@ -82,7 +82,7 @@ impl Session {
     fn open(&mut self, stream: u32, last: bool, headers: Headers) -> Event {
         let answer = |status| Event::Answer(Frame::Reset { stream, status });
         // A client's streams are odd, and each is newer than those before (§2.3.2).
-        if stream % 2 == 0 || stream <= self.newest {
+        if stream.is_multiple_of(2) || stream <= self.newest {
             return answer(PROTOCOL_ERROR);
         }
         self.newest = stream;
@@ -102,11 +102,6 @@ impl Session {
             self.streams.remove(&stream);
         }
         open
-    }
-
-    /// Accepts a stream.
-    pub(in crate::forward) fn reply(&self, stream: u32) -> Frame {
-        Frame::SynReply { stream, last: false, headers: Headers::default() }
     }
 
     /// Gives a stream up.
@@ -232,7 +227,6 @@ mod tests {
         let mut session = Session::new(1);
         let refused = |session: &mut Session, stream| session.receive(open(stream)) == refusal(stream, REFUSED_STREAM);
         assert_eq!(session.receive(open(1)), opened(1));
-        assert_eq!(session.reply(1), Frame::SynReply { stream: 1, last: false, headers: Headers::default() });
         session.receive(data(1, true, ""));
         assert!(refused(&mut session, 3), "we may still send");
         session.finish(1, false);
