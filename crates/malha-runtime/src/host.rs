@@ -11,6 +11,7 @@ mod random;
 mod variables;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use malha_world::Stream;
 use parking_lot::Mutex;
@@ -58,7 +59,7 @@ impl Guest {
             http: WasiHttpCtx::new(),
             hooks: Hooks::new(Arc::clone(&pod), Arc::clone(&component), depth),
             rest: None,
-            limits: Limits { memory: pod.memory_per_instance, exceeded: false },
+            limits: Limits { memory: pod.memory_per_instance, exceeded: false, held: Held::new(&pod) },
             meter,
             pod,
             component,
@@ -84,6 +85,31 @@ pub(crate) struct Limits {
     pub(crate) memory: u64,
     /// Whether the guest was refused memory: the likely cause of a trap that follows.
     pub(crate) exceeded: bool,
+    /// What it has grown to.
+    held: Held,
+}
+
+/// Memory of an instance, on its pod's account for as long as the instance lives.
+struct Held {
+    pod: Arc<PodShared>,
+    bytes: u64,
+}
+
+impl Held {
+    fn new(pod: &Arc<PodShared>) -> Self {
+        Self { pod: Arc::clone(pod), bytes: 0 }
+    }
+
+    fn grow(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.pod.memory.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pod.memory.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Resources (streams, headers, pollables …) that one guest may hold; they are the host's memory.
@@ -93,9 +119,12 @@ const RESOURCES: usize = 16 << 10;
 const TABLE_ENTRIES: usize = 20_000;
 
 impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let fits = desired as u64 <= self.memory;
         self.exceeded |= !fits;
+        if fits {
+            self.held.grow(desired.saturating_sub(current) as u64);
+        }
         Ok(fits)
     }
 

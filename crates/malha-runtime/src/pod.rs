@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::HOST;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) cpu: Arc<Account>,
+    /// Bytes that its instances hold now.
+    pub(crate) memory: AtomicU64,
     pub(crate) memory_per_instance: u64,
     /// Whether it was stopped.
     stopped: watch::Sender<bool>,
@@ -121,6 +124,7 @@ impl Pod {
                 world: options.world,
                 outbound: options.outbound,
                 cpu: Arc::default(),
+                memory: AtomicU64::new(0),
                 memory_per_instance,
                 stopped: watch::Sender::new(false),
                 port,
@@ -164,6 +168,11 @@ impl Pod {
     /// Time that its guests spent on a processor, all requests together.
     pub fn cpu_time(&self) -> Duration {
         self.shared.cpu.used()
+    }
+
+    /// Bytes of memory that its instances hold now, all requests together.
+    pub fn memory(&self) -> u64 {
+        self.shared.memory.load(Ordering::Relaxed)
     }
 
     /// Answers a request, unless the pod is stopped before the head of the answer is there.

@@ -10,6 +10,7 @@ use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
 use malha_cluster::{
     ConnectError, Connecting, Log, LogLine, LogPage, Machine, Node, PodRequest, PodStream, ProbeRequest, StartError,
+    Usage,
 };
 use malha_mesh::Mesh;
 use malha_routing::Workload;
@@ -86,6 +87,10 @@ impl Node for LocalNode {
 
     fn log(&self, pod: &Pod) -> Arc<dyn Log> {
         Arc::new(PodLog(Arc::clone(pod.logs())))
+    }
+
+    fn usage(&self, pod: &Pod) -> Option<Usage> {
+        Some(Usage { cpu_time: pod.cpu_time(), memory: pod.memory() })
     }
 
     /// Past the sidecar, as a connection from within a pod's own network goes past Istio's.
