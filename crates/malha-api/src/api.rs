@@ -79,7 +79,7 @@ impl Api {
     {
         access::check_host(&parts)?;
         self.0.credentials.check(&parts.headers)?;
-        if let Some(response) = self.fixed(&parts, &params) {
+        if let Some(response) = Self::fixed(&parts, &params) {
             return response;
         }
         let place = Place::read(parts.uri.path()).ok_or_else(Failure::no_resource)?;
@@ -93,11 +93,11 @@ impl Api {
         } else {
             whole(body).await?
         };
-        verbs::answer(call, &target, body)
+        verbs::answer(call, &target, &body)
     }
 
     /// What does not depend on the objects.
-    fn fixed(&self, parts: &Parts, params: &Params) -> Option<Result<Response<Body>, Failure>> {
+    fn fixed(parts: &Parts, params: &Params) -> Option<Result<Response<Body>, Failure>> {
         let path = parts.uri.path();
         if let Some(response) = health::answer(path, params) {
             return Some(Ok(response));

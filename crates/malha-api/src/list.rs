@@ -102,11 +102,10 @@ impl Wanted {
         }
         let version = version_of(params)?;
         let from = match matching {
-            None => From::Now { at_least: version },
             Some(_) if given.is_none() => {
                 return refuse("resourceVersionMatch is forbidden unless resourceVersion is provided");
             }
-            Some("NotOlderThan") => From::Now { at_least: version },
+            None | Some("NotOlderThan") => From::Now { at_least: version },
             Some("Exact") if version == 0 => {
                 return refuse("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
             }
@@ -138,7 +137,7 @@ impl Wanted {
             Box::new(store.of_kind(kind, namespace))
         } else {
             then = at(store, kind, version).map_err(|expired| match after {
-                Some((namespace, name)) => self.expired(namespace, name),
+                Some((namespace, name)) => Self::expired(namespace, name),
                 None => Failure::expired(expired.to_string()),
             })?;
             Box::new(then.values())
@@ -162,7 +161,7 @@ impl Wanted {
     }
 
     /// 410 with a token that goes on in what is there now.
-    fn expired(&self, namespace: &str, name: &str) -> Failure {
+    fn expired(namespace: &str, name: &str) -> Failure {
         let mut failure = Failure::expired(
             "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
              the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \

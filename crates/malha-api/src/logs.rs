@@ -2,6 +2,7 @@
 //! containers that print nothing yet: `pkg/kubelet/kubelet_pods.go`, `validateContainerLogStatus`).
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -119,7 +120,7 @@ fn container<'p>(pod: &'p Pod, name: &str, asked: Option<&'p str>) -> Result<&'p
             let mut message =
                 format!("a container name must be specified for pod {name}, choose one of: [{}]", own.join(" "));
             if !first.is_empty() {
-                message.push_str(&format!(" or one of the init containers: [{}]", first.join(" ")));
+                let _ = write!(message, " or one of the init containers: [{}]", first.join(" "));
             }
             Err(Failure::bad_request(message))
         }

@@ -92,10 +92,8 @@ pub(crate) fn answer(call: &Call<'_>, place: &Place) -> Result<Response<Body>, F
     if call.parts.method != Method::GET && call.parts.method != Method::HEAD || call.params.flag("watch") {
         return Err(Failure::method());
     }
-    // Metrics have no columns of their own: a table of them is refused, and clients take them whole.
-    if Form::negotiate(call.parts)? != Form::Whole {
-        return Err(Failure::not_acceptable());
-    }
+    // Metrics have no columns of their own: clients that like tables better take them as they are.
+    Form::negotiate(call.parts)?;
     let control = call.shared.control.as_ref();
     let used = control.usage();
     // Selectors and names are those of the pods and nodes themselves.
@@ -118,12 +116,11 @@ pub(crate) fn answer(call: &Call<'_>, place: &Place) -> Result<Response<Body>, F
             _ => rates.get(&object.key()).map(|rate| pod(object, rate, &now)),
         })
         .collect();
-    let value = match &place.name {
-        Some(name) => shown.into_iter().next().ok_or_else(|| not_found(&target, name))?,
-        None => {
-            let of = if kind == Kind::Node { "NodeMetricsList" } else { "PodMetricsList" };
-            json!({"kind": of, "apiVersion": format!("{GROUP}/{VERSION}"), "metadata": {}, "items": shown})
-        }
+    let value = if let Some(name) = &place.name {
+        shown.into_iter().next().ok_or_else(|| not_found(&target, name))?
+    } else {
+        let of = if kind == Kind::Node { "NodeMetricsList" } else { "PodMetricsList" };
+        json!({"kind": of, "apiVersion": format!("{GROUP}/{VERSION}"), "metadata": {}, "items": shown})
     };
     Ok(call.json(StatusCode::OK, &value))
 }

@@ -230,7 +230,10 @@ mod tests {
 
     use super::*;
 
-    fn target(path: &str) -> Result<(String, Option<String>, Option<String>, Option<String>), u16> {
+    /// Kind, namespace, name, subresource.
+    type Found = (String, Option<String>, Option<String>, Option<String>);
+
+    fn target(path: &str) -> Result<Found, u16> {
         let target = Place::read(path).ok_or(404_u16)?.target().map_err(|failure| failure.code.as_u16())?;
         Ok((target.resource.kind.to_string(), target.namespace, target.name, target.subresource))
     }

@@ -108,7 +108,7 @@ impl Failure {
                 failure.set_causes(causes.iter().map(|(field, message)| ("FieldValueInvalid", *message, *field)));
                 failure
             }
-            other => {
+            other @ DecodeError::Shape(_) => {
                 Self::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {other}"))
             }
         }

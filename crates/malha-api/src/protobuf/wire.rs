@@ -19,7 +19,7 @@ pub(super) enum Value<'a> {
 }
 
 /// The fields of a message, in order. After an error nothing more comes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Wire<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Wire<'a> {

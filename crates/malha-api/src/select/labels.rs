@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
+enum Check {
     In(Vec<String>),
     NotIn(Vec<String>),
     Exists,
@@ -20,7 +20,7 @@ enum Test {
 
 /// A selector: all requirements must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Labels(Vec<(String, Test)>);
+pub(super) struct Labels(Vec<(String, Check)>);
 
 /// A piece of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,16 +62,16 @@ impl Labels {
                 None => return Err("found '', expected: identifier".to_owned()),
             };
             check_key(key)?;
-            let test = match tokens.next() {
+            let check = match tokens.next() {
                 None => {
                     if not {
-                        Test::Absent
+                        Check::Absent
                     } else {
-                        Test::Exists
+                        Check::Exists
                     }
                 }
                 Some(Token::Sign(",")) => {
-                    found.push((key.to_owned(), if not { Test::Absent } else { Test::Exists }));
+                    found.push((key.to_owned(), if not { Check::Absent } else { Check::Exists }));
                     if tokens.peek().is_none() {
                         return Err("found '', expected: identifier after ','".to_owned());
                     }
@@ -88,7 +88,7 @@ impl Labels {
                         tokens.next();
                     }
                     check_value(value)?;
-                    if sign == "!=" { Test::NotIn(vec![value.to_owned()]) } else { Test::In(vec![value.to_owned()]) }
+                    if sign == "!=" { Check::NotIn(vec![value.to_owned()]) } else { Check::In(vec![value.to_owned()]) }
                 }
                 Some(Token::Sign(sign @ (">" | "<"))) => {
                     let Some(Token::Word(value)) = tokens.next() else {
@@ -97,11 +97,11 @@ impl Labels {
                     let number = value
                         .parse()
                         .map_err(|_| format!("values[0][{key}]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer"))?;
-                    if sign == ">" { Test::Greater(number) } else { Test::Less(number) }
+                    if sign == ">" { Check::Greater(number) } else { Check::Less(number) }
                 }
                 Some(Token::Word(word @ ("in" | "notin"))) => {
                     let values = set(&mut tokens)?;
-                    if word == "in" { Test::In(values) } else { Test::NotIn(values) }
+                    if word == "in" { Check::In(values) } else { Check::NotIn(values) }
                 }
                 Some(Token::Word(word)) => {
                     return Err(format!("found '{word}', expected: in, notin, =, ==, !=, gt, lt"));
@@ -110,13 +110,14 @@ impl Labels {
                     return Err(format!("found '{sign}', expected: in, notin, =, ==, !=, gt, lt"));
                 }
             };
-            found.push((key.to_owned(), test));
+            found.push((key.to_owned(), check));
             match tokens.next() {
                 None => break,
                 Some(Token::Sign(",")) if tokens.peek().is_some() => {}
                 Some(Token::Sign(",")) => return Err("found '', expected: identifier after ','".to_owned()),
-                Some(Token::Word(other)) => return Err(format!("found '{other}', expected: ',' or 'end of string'")),
-                Some(Token::Sign(other)) => return Err(format!("found '{other}', expected: ',' or 'end of string'")),
+                Some(Token::Word(other) | Token::Sign(other)) => {
+                    return Err(format!("found '{other}', expected: ',' or 'end of string'"));
+                }
             }
         }
         Ok(Self(found))
@@ -127,16 +128,16 @@ impl Labels {
     }
 
     pub(super) fn select(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        self.0.iter().all(|(key, test)| {
+        self.0.iter().all(|(key, check)| {
             let value = labels.and_then(|labels| labels.get(key));
             let number = || value.and_then(|value| value.parse::<i64>().ok());
-            match test {
-                Test::In(values) => value.is_some_and(|value| values.contains(value)),
-                Test::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-                Test::Exists => value.is_some(),
-                Test::Absent => value.is_none(),
-                Test::Greater(than) => number().is_some_and(|number| number > *than),
-                Test::Less(than) => number().is_some_and(|number| number < *than),
+            match check {
+                Check::In(values) => value.is_some_and(|value| values.contains(value)),
+                Check::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+                Check::Exists => value.is_some(),
+                Check::Absent => value.is_none(),
+                Check::Greater(than) => number().is_some_and(|number| number > *than),
+                Check::Less(than) => number().is_some_and(|number| number < *than),
             }
         })
     }
@@ -160,8 +161,9 @@ fn set<'a>(tokens: &mut impl Iterator<Item = Token<'a>>) -> Result<Vec<String>, 
                     return Ok(values);
                 }
             }
-            Some(Token::Word(other)) => return Err(format!("found '{other}', expected: ',', or ')'")),
-            Some(Token::Sign(other)) => return Err(format!("found '{other}', expected: ',', or ')'")),
+            Some(Token::Word(other) | Token::Sign(other)) => {
+                return Err(format!("found '{other}', expected: ',', or ')'"));
+            }
             None => return Err("found '', expected: ',', or ')'".to_owned()),
         }
     }

@@ -28,29 +28,24 @@ pub(super) fn patch(
     let sort = PatchType::of(target.resource.kind, content_type(call.parts))?;
     let force = call.params.flag_of("force");
     let control = call.shared.control.as_ref();
-    let (created, Draft { object, warnings }) = match Patch::read(sort, body)? {
-        Some(patch) => {
-            if force.is_some() {
-                let cause =
-                    ("FieldValueForbidden", "force", "Forbidden: may not be specified for non-apply patch".to_owned());
-                return Err(Failure::invalid_options("PatchOptions", &[cause]));
-            }
-            let patched = |registry: &mut Registry| patched(registry, target, name, &patch, part, validation, &writer);
-            (false, write(control, patched)?)
+    let (created, Draft { object, warnings }) = if let Some(patch) = Patch::read(sort, body)? {
+        if force.is_some() {
+            let why = "Forbidden: may not be specified for non-apply patch".to_owned();
+            return Err(Failure::invalid_options("PatchOptions", &[("FieldValueForbidden", "force", why)]));
         }
-        None => {
-            if call.params.get("fieldManager").is_none() {
-                let cause =
-                    ("FieldValueRequired", "fieldManager", "Required value: is required for apply patch".to_owned());
-                return Err(Failure::invalid_options("PatchOptions", &[cause]));
-            }
-            let config = validate::Body::yaml(body)
-                .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))?;
-            let force = force.unwrap_or(false);
-            let applied =
-                |registry: &mut Registry| applied(registry, target, name, &config, part, validation, &writer, force);
-            write(control, applied)?
+        let patched = |registry: &mut Registry| patched(registry, target, name, &patch, part, validation, &writer);
+        (false, write(control, patched)?)
+    } else {
+        if call.params.get("fieldManager").is_none() {
+            let why = "Required value: is required for apply patch".to_owned();
+            return Err(Failure::invalid_options("PatchOptions", &[("FieldValueRequired", "fieldManager", why)]));
         }
+        let config = validate::Body::yaml(body)
+            .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))?;
+        let force = force.unwrap_or(false);
+        let applied =
+            |registry: &mut Registry| applied(registry, target, name, &config, part, validation, &writer, force);
+        write(control, applied)?
     };
     let code = if created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = call.json(code, &view.one(&object));

@@ -75,8 +75,8 @@ pub(super) fn created(
     }
     let time = registry.store().now().0.to_string();
     let api_version = target.api_version();
-    let manager = Manager { name: &writer.manager, api_version: &api_version, subresource: "", time: &time };
-    track_update(object.kind(), None, &mut after, &manager);
+    let who = Manager { name: &writer.manager, api_version: &api_version, subresource: "", time: &time };
+    track_update(object.kind(), None, &mut after, &who);
     let managed = managed_fields(&after);
     object.metadata_mut().managed_fields.clone_from(&managed);
     if writer.dry_run {
@@ -105,8 +105,8 @@ pub(super) fn updated(
     let time = registry.store().now().0.to_string();
     let api_version = target.api_version();
     let subresource = target.subresource.as_deref().unwrap_or_default();
-    let manager = Manager { name: &writer.manager, api_version: &api_version, subresource, time: &time };
-    track_update(object.kind(), Some(&before), &mut after, &manager);
+    let who = Manager { name: &writer.manager, api_version: &api_version, subresource, time: &time };
+    track_update(object.kind(), Some(&before), &mut after, &who);
     if unchanged(&before, &mut after) {
         return Ok(live);
     }

@@ -119,7 +119,7 @@ async fn over_tls_it_speaks_both_versions_of_http_and_ends_watches_when_it_drain
     let request = Request::get("/api/v1/pods?watch=1&resourceVersion=1").header("host", "127.0.0.1");
     let request = request.header("authorization", format!("Bearer {}", harness.token)).body(Empty::<Bytes>::new());
     let watch = sender.send_request(request.unwrap()).await.unwrap().into_body();
-    let (body, ()) = tokio::join!(watch.collect(), running.drain(Duration::from_secs(60)));
+    let (body, ()) = tokio::join!(watch.collect(), running.drain(Duration::from_mins(1)));
     assert_eq!(body.unwrap().to_bytes(), "");
     assert!(TcpStream::connect(address).await.is_err());
 }
