@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::header::{LOCATION, SERVER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use malha_net::server::Connection;
+use malha_policy::inline::{self, Side};
 use malha_routing::{
     Cluster, Hosts, Labels, Listener, ListenerKind, Transport, Upstream, choose_weighted, grpc, https_location,
 };
@@ -88,6 +89,8 @@ impl Mesh {
         let headers = request.headers_mut();
         // First: what a client names in `connection` must not take out what is added here.
         head::strip_hop_by_hop(headers);
+        head::sanitize_te(headers);
+        inline::join(headers, Side::Request);
         headers.insert(X_REQUEST_ID, head::request_id(&mut chance));
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         head::distrust(headers, connection.client.ip());

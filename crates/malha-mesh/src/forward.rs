@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::header::{HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Uri, request};
 use malha_net::client::SendError;
+use malha_policy::inline::{self, Side};
 use malha_routing::{
     Admission, Balancer, Cluster, ClusterState, Destination, Forward, Hashed, Next, Outcome, Pick, Route, Stop, Ticket,
     Tries, grpc,
@@ -276,6 +277,7 @@ impl Attempts<'_> {
     fn pass_on(&self, mut answered: Answered, ticket: Ticket, trip: &Trip) -> Answered {
         let headers = answered.response.headers_mut();
         head::strip_hop_by_hop(headers);
+        inline::join(headers, Side::Response);
         let milliseconds = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         headers.insert(X_ENVOY_UPSTREAM_SERVICE_TIME, milliseconds.into());
         let counted = self.cluster.policy.limits.connections != u32::MAX;

@@ -135,28 +135,33 @@ pub(crate) fn distrust(headers: &mut HeaderMap, client: std::net::IpAddr) {
     }
 }
 
-/// Takes out what concerns one connection only (RFC 9110 §7.6.1; Envoy, `mutateRequestHeaders`).
+/// Takes out what concerns one connection only (RFC 9110 §7.6.1; Envoy, `mutateRequestHeaders`). What a client names in
+/// `connection`, its connection has taken out already; what an upstream names there goes on, as in Envoy.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let nominated: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .filter(|name| *name != TE && *name != HOST)
-            .collect();
-        for name in &nominated {
-            headers.remove(name);
+    for name in [&CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION, &TRANSFER_ENCODING, &UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// Of what a client can do with transfer codings only `trailers` goes on (Envoy, `sanitizeTEHeader`).
+pub(crate) fn sanitize_te(headers: &mut HeaderMap) {
+    let mut codings = headers.get_all(TE).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(te), None) if te == "trailers" => {}
+        _ => {
+            let wanted = |line: &HeaderValue| line.as_bytes().split(|byte| *byte == b',').any(is_trailers);
+            let wanted = headers.get_all(TE).iter().any(wanted);
+            headers.remove(TE);
+            if wanted {
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+            }
         }
-        headers.remove(CONNECTION);
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
-    if headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
-        headers.remove(TE);
-    }
+}
+
+fn is_trailers(coding: &[u8]) -> bool {
+    coding.trim_ascii() == b"trailers"
 }
 
 /// Adds the client to `x-forwarded-for`, behind every proxy that named itself before.

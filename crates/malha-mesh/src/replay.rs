@@ -42,6 +42,8 @@ pub(crate) enum Progress {
 
 struct State {
     source: Body,
+    /// Whether its sender said how long it is: what came in chunks goes on in chunks each time.
+    measured: bool,
     kept: Vec<Bytes>,
     bytes: usize,
     trailers: Option<HeaderMap>,
@@ -55,7 +57,9 @@ struct State {
 impl Replay {
     pub(crate) fn new(source: Body) -> Self {
         let progress = if source.is_end_stream() { Progress::Complete } else { Progress::Reading };
-        let state = State { source, kept: Vec::new(), bytes: 0, trailers: None, progress, failed: false, turn: 0 };
+        let measured = source.size_hint().exact().is_some();
+        let (kept, trailers) = (Vec::new(), None);
+        let state = State { source, measured, kept, bytes: 0, trailers, progress, failed: false, turn: 0 };
         Self(Arc::new(Shared { state: Mutex::new(state), progress: watch::Sender::new(progress) }))
     }
 
@@ -116,6 +120,7 @@ impl Replay {
         let state = self.0.state.lock();
         let copy = State {
             source: Body::empty(),
+            measured: state.measured,
             kept: state.kept.clone(),
             bytes: state.bytes,
             trailers: state.trailers.clone(),
@@ -290,7 +295,7 @@ impl HttpBody for Reader {
     fn size_hint(&self) -> SizeHint {
         let state = self.shared.state.lock();
         match state.progress {
-            Progress::Complete => {
+            Progress::Complete if state.measured => {
                 let left: usize = state.kept.iter().skip(self.next).map(Bytes::len).sum();
                 SizeHint::with_exact(left as u64)
             }
@@ -302,7 +307,7 @@ impl HttpBody for Reader {
                     None => SizeHint::default(),
                 }
             }
-            Progress::Passing | Progress::Gone => SizeHint::default(),
+            Progress::Complete | Progress::Passing | Progress::Gone => SizeHint::default(),
         }
     }
 }
@@ -327,7 +332,7 @@ mod tests {
     async fn a_body_is_read_again_from_its_beginning() {
         let replay = Replay::new(chunks(&[3, 4]));
         assert_eq!(length(replay.body()).await, 7);
-        assert_eq!(replay.body().size_hint().exact(), Some(7));
+        assert_eq!(replay.body().size_hint().exact(), None, "nobody said so");
         assert_eq!(length(replay.body()).await, 7);
         assert!(replay.ended().await);
         assert_eq!(length(replay.copy().body()).await, 7);

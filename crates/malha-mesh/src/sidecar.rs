@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::header::{HOST, SERVER};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, Uri};
+use malha_policy::inline::{self, Side};
 use malha_routing::{UnknownHosts, Workload};
 use malha_runtime::{Body, CallError, Caller, Outbound};
 
@@ -86,6 +87,7 @@ impl Sidecar {
                 let mut chance = self.mesh.shared.world.chance.stream();
                 settle(&mut request, &authority)?;
                 let headers = request.headers_mut();
+                inline::join(headers, Side::Request);
                 headers.entry(X_REQUEST_ID).or_insert_with(|| head::request_id(&mut chance));
                 headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
                 if view.snapshot.access_log {

@@ -7,9 +7,9 @@
 
 #![forbid(unsafe_code)]
 
-mod header;
 mod identity;
 mod inbound;
+pub mod inline;
 pub mod jwt;
 mod peer;
 pub mod rbac;

@@ -4,9 +4,9 @@
 //! entrance a rule stands at all.
 
 use http::HeaderName;
+use malha_policy::inline::{self, Side};
 use serde_json::Value;
 
-use crate::inline::{self, Side};
 use crate::path::split_query;
 use crate::request::Head;
 use crate::text::{Pattern, TextMatch};

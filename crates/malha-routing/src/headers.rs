@@ -5,8 +5,8 @@
 //! with one destination has both in one, as if written [together](HeaderChanges::and).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use malha_policy::inline::{self, Side};
 
-use crate::inline::{self, Side};
 use crate::template::{Exchange, HeaderValueTemplate};
 
 /// What is changed. Envoy takes away first, makes all new values of what is left, then replaces and then adds. A value

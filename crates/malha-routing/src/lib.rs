@@ -16,7 +16,6 @@ mod fault;
 pub mod grpc;
 mod headers;
 mod host;
-mod inline;
 mod limits;
 mod outcome;
 mod outlier;

@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use malha_policy::inline::{self, Side};
 
 use crate::condition::{Field, parameter};
-use crate::inline::{self, Side};
 use crate::path::split_query;
 
 /// What a value may speak of. What is missing leaves its operator's place empty.

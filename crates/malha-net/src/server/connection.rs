@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::activity::Activity;
 use super::gate::{Gate, Progress};
 use super::limits;
+use super::nominated;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::sniff::{Protocol, sniff};
@@ -293,11 +294,17 @@ fn check(request: &mut Request<Incoming>) -> Result<(), Option<Refusal>> {
     if headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         headers.remove(EXPECT);
     }
-    if !is_http2 && wants_upgrade(headers) {
-        // Envoy ignores the offer of HTTP/2, and refuses those that it is not configured for.
-        if headers.get_all(UPGRADE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c")) {
-            return Err(Some(Refusal::Upgrade));
-        }
+    // HTTP/2 has no such headers (RFC 9113, 8.2.2), and h2 refuses them.
+    if is_http2 {
+        return Ok(());
+    }
+    let upgrades = wants_upgrade(headers);
+    // Envoy ignores the offer of HTTP/2, and refuses those that it is not configured for.
+    if upgrades && headers.get_all(UPGRADE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c")) {
+        return Err(Some(Refusal::Upgrade));
+    }
+    nominated::remove(headers).map_err(Some)?;
+    if upgrades {
         for name in [UPGRADE, CONNECTION, HeaderName::from_static("http2-settings")] {
             headers.remove(name);
         }

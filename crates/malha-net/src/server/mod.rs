@@ -14,6 +14,7 @@ mod gate;
 mod head;
 pub mod host;
 pub mod limits;
+mod nominated;
 mod refusal;
 mod reply;
 mod sniff;

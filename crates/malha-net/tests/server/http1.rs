@@ -58,6 +58,9 @@ const FIELDS: &[(&str, (&str, &str))] = &[
     ("x: a\tb\r\nx_y: é\r\n\r\n", ("200 OK", "POST true a / ")),
     ("upgrade: websocket\r\nconnection: upgrade\r\n\r\n", ("403 Forbidden", "")),
     ("upgrade: foo\r\nconnection: keep-alive, Upgrade\r\n\r\n", ("403 Forbidden", "")),
+    ("connection: x-forwarded-for\r\n\r\n", BAD),
+    ("connection: close, upgrade, x-forwarded-for\r\nupgrade: h2c\r\n\r\n", BAD),
+    ("connection: close, host\r\n\r\n", ("200 OK", "POST false  / ")),
 ];
 
 /// Whole heads.

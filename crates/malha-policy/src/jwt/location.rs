@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::query::Query;
 use super::rule::JwtRule;
-use crate::header;
+use crate::inline::{self, Side};
 
 /// A place that may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) fn extract<'l>(locations: &'l [Location], headers: &HeaderMap, path_a
     for location in locations {
         match location {
             Location::Header { name, prefix } => {
-                for value in header::values(headers, name) {
+                for value in inline::values(headers, Side::Request, name) {
                     if let Some(token) = behind(&value, prefix.as_bytes()) {
                         tokens.push(Found { token: token.to_vec(), location });
                     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::template::Template;
 use super::text::{Glob, Text};
-use crate::header;
+use crate::inline::{self, Side};
 use crate::jwt::{self, Payload};
 use crate::request::RequestView;
 
@@ -76,7 +76,7 @@ impl Field {
             Self::Authority => fits(request.authority.as_bytes()),
             Self::Path => fits(request.path_and_query.as_bytes()),
             Self::Scheme => fits(request.scheme.as_bytes()),
-            Self::Named(name) => header::values(request.headers, name).any(|value| fits(&value)),
+            Self::Named(name) => inline::values(request.headers, Side::Request, name).any(|value| fits(&value)),
         }
     }
 }

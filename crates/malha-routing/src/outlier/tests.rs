@@ -204,7 +204,8 @@ fn a_host_that_leaves_makes_room_for_another_ejection() {
     assert_eq!(scene.count(0), 1);
     scene.detector.align(&scene.accounts[1..]);
     scene.status(1, 500, 0);
-    assert!(scene.ejected(1, 0));
+    // Balancers were told a moment before.
+    assert!(!scene.left_out(1, seconds(0)) && scene.left_out(1, seconds(1)));
     // What is said of one who has left has no effect.
     scene.status(0, 200, 0);
     assert_eq!(scene.detector.ledger.lock().records.len(), 3);

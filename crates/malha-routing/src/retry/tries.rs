@@ -369,6 +369,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn waits_are_anything_below_25_milliseconds_and_then_below_twice_as_much() {
+        let policy = policy("5xx", 5);
+        let limit = RetryLimit::of(&Limits::default());
+        let mut chance = Chance::seeded(3).stream();
+        let mut spans = [(u64::MAX, 0); 5];
+        for _ in 0..5000 {
+            let mut tries = Tries::new(Some(&policy), &HeaderMap::new());
+            for (least, most) in &mut spans {
+                let Next::Again(wait) = tries.next(&Outcome::ConnectFailure, &limit, &mut chance) else {
+                    panic!("there are five retries")
+                };
+                let wait = u64::try_from(wait.as_millis()).unwrap();
+                (*least, *most) = (wait.min(*least), wait.max(*most));
+            }
+        }
+        assert_eq!(spans, [(0, 24), (0, 49), (0, 99), (0, 199), (0, 249)]);
+    }
+
     proptest! {
         #[test]
         fn there_are_never_more_tries_than_allowed_and_waits_stay_in_bounds(

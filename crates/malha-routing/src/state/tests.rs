@@ -74,8 +74,10 @@ fn an_ejected_host_is_not_chosen_and_then_is_again() {
     assert!(!first.healthy(START));
     assert_eq!(chosen(&state, START), [1]);
     fail(&pick(&state, 1, START), START);
-    assert_eq!(chosen(&state, START), [0; 0], "503, no healthy upstream");
-    assert_eq!(chosen(&state, Duration::from_secs(30)), [0, 1]);
+    assert_eq!(chosen(&state, START), [1], "balancers are told once a second");
+    assert_eq!(chosen(&state, Duration::from_secs(1)), [0; 0], "503, no healthy upstream");
+    assert_eq!(chosen(&state, Duration::from_secs(30)), [0], "and of each that comes back too");
+    assert_eq!(chosen(&state, Duration::from_secs(31)), [0, 1]);
     assert!(first.healthy(Duration::from_secs(30)));
 }
 

@@ -210,9 +210,16 @@ impl ServerTls {
 
     /// Shakes hands with a client; `None` when that failed, which concerns nobody but it.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Session)> {
-        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.ok()?;
+        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let Ok(start) = (&mut acceptor).await else {
+            acceptor.take_io().inspect(abandon);
+            return None;
+        };
         let server_name = start.client_hello().server_name().map(str::to_owned);
-        let server = self.choose(server_name.as_deref())?;
+        let Some(server) = self.choose(server_name.as_deref()) else {
+            abandon(&start.io);
+            return None;
+        };
         let stream: io::Result<_> = start.into_stream(Arc::clone(&self.servers[server].1)).await;
         let stream = stream.ok()?;
         let (_, state) = stream.get_ref();
@@ -225,6 +232,13 @@ impl ServerTls {
         };
         Some((stream, session))
     }
+}
+
+/// Hangs up as one does who has not read what there is: Envoy only looks at the beginning of a connection to find out whom
+/// it is for, and where that is nobody, the client sees it reset.
+fn abandon(stream: &TcpStream) {
+    // If it cannot be, the client sees an end.
+    let _ = stream.set_zero_linger();
 }
 
 fn configure(server: TlsServerConfig) -> Result<ServerConfig, TlsProblem> {

@@ -27,12 +27,13 @@ const BOTH: [&str; 14] = [
 ];
 
 /// Of requests. Sorted.
-const REQUEST: [&str; 26] = [
+const REQUEST: [&str; 27] = [
     "accept",
     "accept-encoding",
     "access-control-request-headers",
     "access-control-request-method",
     "authorization",
+    "cdn-loop",
     "expect",
     "grpc-accept-encoding",
     "grpc-timeout",
@@ -80,13 +81,15 @@ const RESPONSE: [&str; 18] = [
 
 /// Whose headers they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
+    /// Those of a request.
     Request,
+    /// Those of a response.
     Response,
 }
 
 /// Whether Envoy keeps all values of `name` in one line.
-pub(crate) fn is_inline(side: Side, name: &HeaderName) -> bool {
+fn is_inline(side: Side, name: &HeaderName) -> bool {
     let own: &[&str] = match side {
         Side::Request => &REQUEST,
         Side::Response => &RESPONSE,
@@ -95,9 +98,17 @@ pub(crate) fn is_inline(side: Side, name: &HeaderName) -> bool {
     BOTH.binary_search(&name).is_ok() || own.binary_search(&name).is_ok()
 }
 
+/// The values that Envoy sees for `name`. Allocates for several lines of an inline header only.
+pub fn values<'h>(headers: &'h HeaderMap, side: Side, name: &HeaderName) -> impl Iterator<Item = Cow<'h, [u8]>> {
+    let lines = headers.get_all(name);
+    let one = (lines.iter().nth(1).is_some() && is_inline(side, name)).then(|| Cow::Owned(joined(headers, name)));
+    let apart = one.is_none().then(|| lines.iter().map(|line| Cow::Borrowed(line.as_bytes())));
+    one.into_iter().chain(apart.into_iter().flatten())
+}
+
 /// Whether one of the values that Envoy sees for `name` fulfils `test`; `None` if there is none. Allocates for several
 /// lines of an inline header only.
-pub(crate) fn any_value(
+pub fn any_value(
     headers: &HeaderMap,
     side: Side,
     name: &HeaderName,
@@ -115,7 +126,7 @@ pub(crate) fn any_value(
 }
 
 /// The value that Envoy reads where it wants one: the first, or all lines of an inline header.
-pub(crate) fn value<'a>(headers: &'a HeaderMap, side: Side, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+pub fn value<'a>(headers: &'a HeaderMap, side: Side, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next()?;
     if lines.next().is_some() && is_inline(side, name) {
@@ -125,7 +136,7 @@ pub(crate) fn value<'a>(headers: &'a HeaderMap, side: Side, name: &HeaderName) -
 }
 
 /// Adds a value: to the line that there is of an inline header, else as a line of its own.
-pub(crate) fn add(headers: &mut HeaderMap, side: Side, name: &HeaderName, value: HeaderValue) {
+pub fn add(headers: &mut HeaderMap, side: Side, name: &HeaderName, value: HeaderValue) {
     if headers.contains_key(name) && is_inline(side, name) {
         let mut line = joined(headers, name);
         line.push(b',');
@@ -137,6 +148,22 @@ pub(crate) fn add(headers: &mut HeaderMap, side: Side, name: &HeaderName, value:
         }
     }
     headers.append(name, value);
+}
+
+/// Makes one line of all lines of each inline header.
+pub fn join(headers: &mut HeaderMap, side: Side) {
+    // Of nearly all heads, each name has one line.
+    if headers.len() == headers.keys_len() {
+        return;
+    }
+    let several = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some() && is_inline(side, name);
+    let names: Vec<HeaderName> = headers.keys().filter(several).cloned().collect();
+    for name in names {
+        // Values and commas make a value.
+        if let Ok(line) = HeaderValue::from_bytes(&joined(headers, &name)) {
+            headers.insert(name, line);
+        }
+    }
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
@@ -162,10 +189,18 @@ mod tests {
     #[test]
     fn lines_of_an_inline_header_are_one_and_others_stay_apart() {
         let mut headers = HeaderMap::new();
+        assert_eq!(values(&headers, Side::Request, &HeaderName::from_static("accept")).count(), 0);
         for name in ["accept", "x-a"] {
             for value in ["1", "2"] {
                 headers.append(name, HeaderValue::from_static(value));
             }
+        }
+        for (name, want) in [("accept", vec!["1,2"]), ("x-a", vec!["1", "2"])] {
+            let name = HeaderName::from_static(name);
+            assert!(
+                values(&headers, Side::Request, &name).eq(want.iter().map(|value| Cow::Borrowed(value.as_bytes()))),
+                "{name}"
+            );
         }
         let sees = |name: &'static str, want: &str| {
             any_value(&headers, Side::Request, &HeaderName::from_static(name), |value| value == want.as_bytes())
@@ -179,5 +214,8 @@ mod tests {
         ] {
             assert_eq!(sees(name, want), seen, "{name}: {want}");
         }
+        join(&mut headers, Side::Request);
+        let lines = |name: &str| headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect::<Vec<_>>();
+        assert_eq!((lines("accept"), lines("x-a")), (vec!["1,2"], vec!["1", "2"]));
     }
 }
