@@ -168,11 +168,20 @@ pub struct Reply {
     pub delay: Duration,
     /// How it fails, if it does.
     pub end: Option<End>,
+    /// Trailers, over HTTP/2.
+    pub trailers: BTreeMap<String, String>,
 }
 
 impl Default for Reply {
     fn default() -> Self {
-        Self { status: 200, body: None, headers: BTreeMap::new(), delay: Duration::ZERO, end: None }
+        Self {
+            status: 200,
+            body: None,
+            headers: BTreeMap::new(),
+            delay: Duration::ZERO,
+            end: None,
+            trailers: BTreeMap::new(),
+        }
     }
 }
 
@@ -252,6 +261,12 @@ pub struct Request {
     /// Whether it comes over HTTP/2, which the client knows to be spoken.
     #[serde(default)]
     pub http2: bool,
+    /// Trailers, over HTTP/2.
+    #[serde(default)]
+    pub trailers: BTreeMap<String, String>,
+    /// The TLS that it comes over, if it does.
+    #[serde(default)]
+    pub tls: Option<Tls>,
     /// `Host`.
     #[serde(default = "shop")]
     pub host: String,
@@ -297,12 +312,29 @@ pub struct Request {
     /// Which part of them comes out how, by chance.
     #[serde(default)]
     pub shares: BTreeMap<String, f64>,
+    /// The longer a request is tried, the longer the pauses, on an average of all of them.
+    #[serde(default)]
+    pub pauses_grow: bool,
     /// All of them end at the same upstream.
     #[serde(default)]
     pub sticky: bool,
     /// Milliseconds from which on an answer is `slow`.
     #[serde(default = "slow")]
     pub slow: u64,
+}
+
+/// What a client brings to a handshake.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server that it asks for, whose name the certificate has to have.
+    pub name: String,
+    /// The protocols that it offers. Where the server takes `h2`, it is that.
+    #[serde(default)]
+    pub alpn: Vec<String>,
+    /// Its own certificate, by name.
+    #[serde(default)]
+    pub certificate: Option<String>,
 }
 
 /// What malha does differently on purpose: its own answer and tries.
@@ -366,6 +398,8 @@ pub struct Answer {
     pub flags: Option<String>,
     /// The answer does not end as its head promised.
     pub broken: bool,
+    /// There is none, for this reason.
+    pub none: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Answer {
@@ -381,6 +415,7 @@ impl<'de> Deserialize<'de> for Answer {
             flags: Option<String>,
             #[serde(default)]
             broken: bool,
+            none: Option<String>,
         }
         match Value::deserialize(deserializer)? {
             Value::Number(status) => Ok(Self {
@@ -388,9 +423,9 @@ impl<'de> Deserialize<'de> for Answer {
                 ..Self::default()
             }),
             other => {
-                let Whole { status, body, headers, took, flags, broken } =
+                let Whole { status, body, headers, took, flags, broken, none } =
                     serde_json::from_value(other).map_err(de::Error::custom)?;
-                Ok(Self { status, body, headers, took, flags, broken })
+                Ok(Self { status, body, headers, took, flags, broken, none })
             }
         }
     }

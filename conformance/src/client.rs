@@ -1,15 +1,26 @@
 //! A client that sends what it is given, however wrong, and reads what comes.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::BoxBody;
 use hyper::Request;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::case::Tls;
+use crate::certificates;
+
+/// The body of a request over HTTP/2.
+pub type Body = BoxBody<Bytes, Infallible>;
 
 /// An answer.
 #[derive(Clone, Debug, Default)]
@@ -24,11 +35,20 @@ pub struct Answer {
     pub broken: bool,
 }
 
-/// A connection of HTTP/1.1.
+/// What is read from and written to.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
+    /// The protocol that a handshake chose.
+    chosen: Option<String>,
     /// What was read and belongs to the next answer.
     buffer: Vec<u8>,
+    /// Why there is no more.
+    end: Option<String>,
 }
 
 impl Connection {
@@ -36,7 +56,23 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self { stream: Box::new(stream), chosen: None, buffer: Vec::new(), end: None })
+    }
+
+    /// Connects, and shakes hands.
+    pub async fn open_tls(address: SocketAddr, tls: &Tls) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from(tls.name.clone())?;
+        let connector = TlsConnector::from(Arc::new(certificates::client(tls)?));
+        let stream = connector.connect(name, stream).await?;
+        let chosen = stream.get_ref().1.alpn_protocol().map(|chosen| String::from_utf8_lossy(chosen).into_owned());
+        Ok(Self { stream: Box::new(stream), chosen, buffer: Vec::new(), end: None })
+    }
+
+    /// Whether a handshake chose HTTP/2.
+    pub fn speaks_http2(&self) -> bool {
+        self.chosen.as_deref() == Some("h2")
     }
 
     /// Sends a request, of which nothing is changed, and reads the answer. That to HEAD has no body.
@@ -46,6 +82,7 @@ impl Connection {
         loop {
             let mut answer = self.head().await?;
             if answer.status >= 200 {
+                answer.headers.extend(self.chosen.clone().map(|chosen| (ALPN.to_owned(), chosen)));
                 if !head_only {
                     self.body(&mut answer).await;
                 }
@@ -60,7 +97,7 @@ impl Connection {
                 break end;
             }
             if !self.more().await {
-                bail!("the connection ended without an answer");
+                bail!("{}", self.end.as_deref().unwrap_or("the connection ended without an answer"));
             }
         };
         let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
@@ -117,19 +154,28 @@ impl Connection {
     }
 
     async fn more(&mut self) -> bool {
-        self.stream.read_buf(&mut self.buffer).await.is_ok_and(|count| count > 0)
+        match self.stream.read_buf(&mut self.buffer).await {
+            Ok(count) => count > 0,
+            Err(error) => {
+                self.end = Some(error.to_string());
+                false
+            }
+        }
     }
 }
 
-/// Sends a request over an HTTP/2 connection of its own. Trailers are headers `trailer NAME` of the answer.
-pub async fn over_http2(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Answer> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+/// The header that says which protocol a handshake chose.
+const ALPN: &str = "alpn chosen";
+
+/// Sends a request over a connection of HTTP/2. Trailers are headers `trailer NAME` of the answer.
+pub async fn over_http2(connection: Connection, request: Request<Body>) -> Result<Answer> {
+    let Connection { stream, chosen, .. } = connection;
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut answer = Answer { status: response.status().as_u16(), ..Answer::default() };
+    answer.headers.extend(chosen.map(|chosen| (ALPN.to_owned(), chosen)));
     for (name, value) in response.headers() {
         answer.headers.push((name.to_string(), text(value.as_bytes())));
     }

@@ -112,9 +112,12 @@ fn walk(at: &str, a: &Value, b: &Value, tell: &mut dyn FnMut(&str, &Value, &Valu
 }
 
 fn answer(wanted: &Answer, exchange: &Exchange, complain: &mut dyn FnMut(String)) {
-    let answer = match &exchange.answer {
-        Err(why) => return complain(why.clone()),
-        Ok(answer) => answer,
+    let answer = match (&exchange.answer, &wanted.none) {
+        (Err(why), Some(wanted)) if why == wanted => return,
+        (Err(why), Some(wanted)) => return complain(format!("no answer: `{why}` instead of `{wanted}`")),
+        (Err(why), None) => return complain(why.clone()),
+        (Ok(answer), Some(wanted)) => return complain(format!("status {} instead of `{wanted}`", answer.status)),
+        (Ok(answer), None) => answer,
     };
     let body = String::from_utf8_lossy(&answer.body);
     if let Some(status) = wanted.status.filter(|status| *status != answer.status) {
@@ -208,6 +211,12 @@ fn counts(request: &Request, exchanges: &[Exchange], complain: &mut dyn FnMut(St
     }
     let mut ends: Vec<_> = exchanges.iter().map(Exchange::upstream).collect();
     ends.dedup();
+    if request.pauses_grow {
+        let means = pauses(exchanges);
+        if means.len() < 2 || means.windows(2).any(|pair| pair[0] >= pair[1]) {
+            complain(format!("{means:.1?} ms on an average between the tries, which do not grow"));
+        }
+    }
     if request.sticky && ends.len() > 1 {
         complain(format!("went to {ends:?} instead of always the same"));
     }
@@ -226,6 +235,18 @@ fn tally(request: &Request, exchanges: &[Exchange], label: &str) -> u32 {
         },
     };
     count(exchanges.iter().filter(|exchange| label.split(' ').all(|word| is(exchange, word))).count())
+}
+
+/// The average milliseconds before the second try, before the third, and so on.
+fn pauses(exchanges: &[Exchange]) -> Vec<f64> {
+    let most = exchanges.iter().map(|exchange| exchange.tries.len()).max().unwrap_or(0);
+    let pauses = (1..most).map(|index| {
+        let pairs =
+            exchanges.iter().filter_map(|exchange| exchange.tries.get(index - 1).zip(exchange.tries.get(index)));
+        let pauses: Vec<f64> = pairs.map(|(before, after)| (after.at - before.at).as_secs_f64() * 1000.0).collect();
+        pauses.iter().sum::<f64>() / f64::from(count(pauses.len()))
+    });
+    pauses.collect()
 }
 
 fn count(of: usize) -> u32 {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+mod certificates;
 pub mod client;
 pub mod envoy;
 pub mod judge;

@@ -91,6 +91,13 @@ impl Running {
         for result in cluster.apply(loaded.objects.into_iter().map(Into::into)) {
             said.extend(result.err().map(|error| error.to_string()));
         }
+        for wanted in &mesh.snapshot().remote_keys {
+            let learned = match mesh.fetch_keys(wanted).await {
+                Ok(text) => cluster.learn_keys(&wanted.source, &text),
+                Err(why) => Err(why),
+            };
+            said.extend(learned.err());
+        }
         said.extend(cluster.findings().iter().map(|finding| format!("{:?}: {}", finding.object, finding.message)));
         said.extend(mesh.problems());
         let servers = match case.vantage {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Member, Vantage};
-use crate::tokens;
+use crate::{certificates, tokens};
 
 /// What answers at the edge, and the namespace where the objects for it are.
 const GATEWAY_NAMESPACE: &str = "istio-system";
@@ -48,9 +48,8 @@ pub(crate) fn objects(case: &Case, addresses: &BTreeMap<String, SocketAddr>) -> 
         metadata.entry("namespace").or_insert("default".into());
         objects.push(whole);
     }
-    let jwks = tokens::jwks()?;
     for object in &mut objects {
-        fill(object, &jwks);
+        fill(object, &|name| word(name, addresses))?;
     }
     Ok(objects)
 }
@@ -96,19 +95,39 @@ fn virtual_service(vantage: Vantage, rules: &[Value]) -> Value {
     object("networking.istio.io/v1", "VirtualService", "rules", "default", &spec)
 }
 
-fn fill(value: &mut Value, jwks: &str) {
+/// What `${name}` stands for.
+fn word(name: &str, addresses: &BTreeMap<String, SocketAddr>) -> Result<Option<String>> {
+    Ok(match name.split_once('.') {
+        None if name == "jwks" => Some(tokens::jwks()?),
+        None if name == "authority" => Some(certificates::authority()?),
+        Some(("certificate", name)) => Some(certificates::of(name)?.chain),
+        Some(("key", name)) => Some(certificates::of(name)?.key),
+        Some(("address", name)) => {
+            Some(addresses.get(name).with_context(|| format!("no upstream `{name}`"))?.to_string())
+        }
+        _ => None,
+    })
+}
+
+fn fill(value: &mut Value, word: &dyn Fn(&str) -> Result<Option<String>>) -> Result<()> {
     match value {
-        Value::String(text) if text.contains("${jwks}") => *text = text.replace("${jwks}", jwks),
-        Value::Array(list) => {
-            for item in list {
-                fill(item, jwks);
+        Value::String(text) => {
+            let mut from = 0;
+            while let Some(begin) = text[from..].find("${").map(|at| from + at)
+                && let Some(end) = text[begin..].find('}').map(|at| begin + at)
+            {
+                from = match word(&text[begin + 2..end])? {
+                    Some(word) => {
+                        text.replace_range(begin..=end, &word);
+                        begin + word.len()
+                    }
+                    None => end,
+                };
             }
         }
-        Value::Object(map) => {
-            for item in map.values_mut() {
-                fill(item, jwks);
-            }
-        }
+        Value::Array(list) => list.iter_mut().try_for_each(|item| fill(item, word))?,
+        Value::Object(map) => map.values_mut().try_for_each(|item| fill(item, word))?,
         _ => {}
     }
+    Ok(())
 }

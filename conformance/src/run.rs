@@ -9,11 +9,14 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::HeaderMap;
+use hyper::body::Frame;
+use hyper::http::{HeaderName, HeaderValue};
 use malha_world::Clock;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::case::{Request, Sending, To};
+use crate::case::{Request, Sending, Tls, To};
 use crate::client::{self, Answer, Connection};
 use crate::observe::{Exchange, Observation};
 use crate::side::{Prepared, Side};
@@ -124,8 +127,11 @@ struct Message {
     tag: String,
     headers: Vec<(String, String)>,
     bytes: Vec<u8>,
-    /// The same for HTTP/2, where it is to be that.
-    http2: Option<hyper::Request<Full<Bytes>>>,
+    /// The same for HTTP/2, where it may be that.
+    http2: Option<Http2>,
+    /// Whether the client knows beforehand that HTTP/2 is spoken.
+    known: bool,
+    tls: Option<Tls>,
     head_only: bool,
 }
 
@@ -155,8 +161,10 @@ impl Message {
                 text = text.replace(&placeholder, &tokens::sign(token, now)?);
             }
         }
-        let http2 = if request.http2 { Some(over_http2(method, path, &headers, request)?) } else { None };
-        Ok(Self { tag, headers, bytes: text.into_bytes(), http2, head_only: method == "HEAD" })
+        let multiplexed = request.http2 || request.tls.is_some();
+        let http2 = if multiplexed { Some(Http2::new(method, path, &headers, request)?) } else { None };
+        let (known, tls, head_only) = (request.http2, request.tls.clone(), method == "HEAD");
+        Ok(Self { tag, headers, bytes: text.into_bytes(), http2, known, tls, head_only })
     }
 }
 
@@ -167,17 +175,41 @@ fn sized(text: &str) -> String {
 }
 
 /// The request as HTTP/2 has it.
-fn over_http2(
-    method: &str,
-    path: &str,
-    headers: &[(String, String)],
-    request: &Request,
-) -> Result<hyper::Request<Full<Bytes>>> {
-    let mut http2 = hyper::Request::builder().method(method).uri(format!("http://{}{path}", request.host));
-    for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
-        http2 = http2.header(name, value);
+#[derive(Clone)]
+struct Http2 {
+    head: hyper::Request<()>,
+    body: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+impl Http2 {
+    fn new(method: &str, path: &str, headers: &[(String, String)], request: &Request) -> Result<Self> {
+        let scheme = if request.tls.is_some() { "https" } else { "http" };
+        let mut head = hyper::Request::builder().method(method).uri(format!("{scheme}://{}{path}", request.host));
+        for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
+            // A length beside trailers is right too, but no client of gRPC gives one.
+            if name != "content-length" || request.trailers.is_empty() {
+                head = head.header(name, value);
+            }
+        }
+        let body = sized(request.body.as_deref().unwrap_or_default()).into();
+        let mut trailers = HeaderMap::new();
+        for (name, value) in &request.trailers {
+            trailers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+        }
+        Ok(Self { head: head.body(())?, body, trailers: (!trailers.is_empty()).then_some(trailers) })
     }
-    Ok(http2.body(Full::from(sized(request.body.as_deref().unwrap_or_default())))?)
+
+    fn request(&self) -> hyper::Request<client::Body> {
+        let body = match self.trailers.clone() {
+            None => BodyExt::boxed(Full::from(self.body.clone())),
+            Some(trailers) => {
+                let frames = [Frame::data(self.body.clone()), Frame::trailers(trailers)];
+                BodyExt::boxed(StreamBody::new(stream::iter(frames.map(Ok))))
+            }
+        };
+        self.head.clone().map(|()| body)
+    }
 }
 
 type Sent = (Result<Answer>, Duration);
@@ -185,13 +217,14 @@ type Sent = (Result<Answer>, Duration);
 async fn send(address: SocketAddr, message: &Message, kept: &mut Option<Connection>) -> Sent {
     let begin = Instant::now();
     let exchange = async {
-        if let Some(request) = &message.http2 {
-            return client::over_http2(address, request.clone()).await;
-        }
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => Connection::open(address).await?,
+        let mut connection = match (kept.take(), &message.tls) {
+            (Some(connection), _) => connection,
+            (None, None) => Connection::open(address).await?,
+            (None, Some(tls)) => Connection::open_tls(address, tls).await?,
         };
+        if let Some(http2) = message.http2.as_ref().filter(|_| message.known || connection.speaks_http2()) {
+            return client::over_http2(connection, http2.request()).await;
+        }
         let answer = connection.send(&message.bytes, message.head_only).await?;
         *kept = Some(connection);
         Ok(answer)

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
-use hyper::http::{HeaderName, HeaderValue};
+use hyper::http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -21,9 +21,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, End, Reply, Script};
+use crate::tokens;
 
 /// The header that says to which request of a case a try belongs.
 pub const TAG: &str = "x-case-request";
+
+/// The keys, in a body.
+const JWKS: &str = "${jwks}";
 
 /// One try, as an upstream saw it.
 #[derive(Clone, Debug)]
@@ -174,6 +178,12 @@ async fn answer(
     // These have no body (RFC 9110, 6.4.1), and hyper would say that they had one.
     let bare = [204, 304].contains(&reply.status);
     let text = reply.body.unwrap_or_else(|| if bare { String::new() } else { upstream.name.clone() });
+    let text = if text.contains(JWKS) { text.replace(JWKS, &tokens::jwks()?) } else { text };
+    let mut trailers = HeaderMap::new();
+    for (name, value) in &reply.trailers {
+        trailers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+    }
+    let trails = !trailers.is_empty();
     let mut response = hyper::Response::builder().status(reply.status).header("x-upstream", &upstream.name);
     if !text.is_empty() && !reply.headers.contains_key("content-type") {
         response = response.header("content-type", "text/plain");
@@ -194,9 +204,11 @@ async fn answer(
         if broken {
             sleep(Duration::from_millis(20)).await;
             sender.abort(io::Error::other("told to close"));
+        } else if trails {
+            sender.send_trailers(trailers).await.unwrap_or_default();
         }
     });
-    if !bare {
+    if !bare && !trails {
         response = response.header("content-length", promised);
     }
     Ok(response.body(body)?)

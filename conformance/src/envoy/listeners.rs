@@ -7,15 +7,47 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::objects::{Objects, list, qualified, text};
-use super::{authorization, name, routes, tokens};
+use super::{authorization, name, routes, tls, tokens};
 use crate::case::Vantage;
 use crate::upstream::TAG;
+
+/// A server with its Gateway.
+type Server<'a> = (&'a Value, &'a Value);
 
 const TYPE: &str = "type.googleapis.com/envoy.extensions.filters";
 
 pub(super) fn listener(objects: &Objects<'_>, port: u16, log: &Path) -> Result<Value> {
+    let mut listener = json!({
+        "name": name(objects.id(), port),
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+    });
+    if objects.vantage() == Vantage::Sidecar {
+        listener["filter_chains"] = json!([{"filters": [manager(objects, sidecar_hosts(objects, port)?, log)?]}]);
+        return Ok(listener);
+    }
+    let here: Vec<Server<'_>> = objects.servers().filter(|(_, server)| server["port"]["number"] == port).collect();
+    let encrypted: Vec<&Server<'_>> = here.iter().filter(|(_, server)| tls::is_terminated(server)).collect();
+    if encrypted.is_empty() {
+        listener["filter_chains"] =
+            json!([{"filters": [manager(objects, gateway_hosts(objects, port, &here)?, log)?]}]);
+        return Ok(listener);
+    }
+    // Each server has routes of its own, and a chain that is chosen by the name that the client asks for.
+    let mut chains = Vec::new();
+    for server in encrypted {
+        let filter = manager(objects, gateway_hosts(objects, port, &[*server])?, log)?;
+        chains.push(tls::filter_chain(objects, server.1, &filter)?);
+    }
+    listener["filter_chains"] = chains.into();
+    listener["listener_filters"] = json!([{"name": "envoy.filters.listener.tls_inspector", "typed_config": {
+        "@type": format!("{TYPE}.listener.tls_inspector.v3.TlsInspector"),
+    }}]);
+    Ok(listener)
+}
+
+/// The connection manager with its filters.
+fn manager(objects: &Objects<'_>, virtual_hosts: Vec<Value>, log: &Path) -> Result<Value> {
     let gateway = objects.vantage() == Vantage::Gateway;
-    let virtual_hosts = if gateway { gateway_hosts(objects, port)? } else { sidecar_hosts(objects, port)? };
     let mut filters = Vec::new();
     filters.extend(tokens::filter(objects)?);
     filters.append(&mut authorization::filters(objects)?);
@@ -46,12 +78,7 @@ pub(super) fn listener(objects: &Objects<'_>, port: u16, log: &Path) -> Result<V
         manager["server_name"] = "istio-envoy".into();
         manager["set_current_client_cert_details"] = json!({"subject": true, "cert": true, "dns": true, "uri": true});
     }
-    let filter = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager});
-    Ok(json!({
-        "name": name(objects.id(), port),
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        "filter_chains": [{"filters": [filter]}],
-    }))
+    Ok(json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}))
 }
 
 /// A line for each request: case, tag, response flags.
@@ -69,9 +96,9 @@ fn virtual_host(host: &str, routes: &[Value]) -> Value {
 }
 
 /// `buildGatewayHTTPRouteConfig`: the hosts that a server and a `VirtualService` both name.
-fn gateway_hosts(objects: &Objects<'_>, port: u16) -> Result<Vec<Value>> {
+fn gateway_hosts(objects: &Objects<'_>, port: u16, servers: &[Server<'_>]) -> Result<Vec<Value>> {
     let mut hosts: Vec<(String, Vec<Value>, bool)> = Vec::new();
-    for (gateway, server) in objects.servers().filter(|(_, server)| server["port"]["number"] == port) {
+    for (gateway, server) in servers.iter().copied() {
         let namespace = text(&gateway["metadata"]["namespace"]);
         let gateway = qualified(text(&gateway["metadata"]["name"]), namespace);
         let redirects = server["tls"]["httpsRedirect"] == true;

@@ -8,6 +8,7 @@ mod clusters;
 mod listeners;
 mod objects;
 mod routes;
+mod tls;
 mod tokens;
 
 use std::collections::BTreeMap;

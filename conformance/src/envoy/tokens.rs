@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use super::objects::{Objects, known, list, text};
+use crate::tokens::jwks;
 
 /// The filter, if there is a rule for it.
 pub(super) fn filter(objects: &Objects<'_>) -> Result<Option<Value>> {
@@ -39,11 +40,16 @@ pub(super) fn filter(objects: &Objects<'_>) -> Result<Option<Value>> {
     }})))
 }
 
+fn keys(rule: &Value) -> Result<Value> {
+    if rule.get("jwksUri").is_some() { Ok(jwks()?.into()) } else { Ok(rule["jwks"].clone()) }
+}
+
 fn provider(rule: &Value) -> Result<Value> {
     let fields = [
         "issuer",
         "audiences",
         "jwks",
+        "jwksUri",
         "fromHeaders",
         "fromParams",
         "fromCookies",
@@ -54,7 +60,8 @@ fn provider(rule: &Value) -> Result<Value> {
     known(rule, "JWT rule", &fields)?;
     let mut provider = json!({
         "issuer": text(&rule["issuer"]),
-        "local_jwks": {"inline_string": rule["jwks"]},
+        // What istiod has fetched it puts where keys are that it was given (`BuildJwks`).
+        "local_jwks": {"inline_string": keys(rule)?},
         "forward": rule["forwardOriginalToken"] == true,
         "payload_in_metadata": "payload",
         "normalize_payload_in_metadata": {"space_delimited_claims": ["permission", "scope"]},
