@@ -242,6 +242,7 @@ fn trusted() -> String {
 /// A group of like requests, and what is right.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "what a case's file says, not a state")]
 pub struct Request {
     /// The path of a GET.
     #[serde(default)]

@@ -84,7 +84,7 @@ impl Running {
         let mesh = Mesh::new(world.clone());
         let (id, log) = (case.id.clone(), Arc::clone(flags));
         mesh.log_access(move |_, line| {
-            log.lock().extend(logged(line).map(|(request, flags)| ((id.clone(), request), flags)))
+            log.lock().extend(logged(line).map(|(request, flags)| ((id.clone(), request), flags)));
         });
         let published = mesh.clone();
         let cluster = Cluster::new(NoPods, &world, move |snapshot| published.publish(snapshot));
@@ -115,7 +115,7 @@ fn text(prepared: &Prepared<'_>) -> String {
     let mut objects = prepared.objects.clone();
     let mut mesh = "accessLogFile: /dev/stdout\n".to_owned();
     if let Some(mode) = &prepared.case.outbound_traffic_policy {
-        mesh += &format!("outboundTrafficPolicy:\n  mode: {mode}\n");
+        mesh.extend(["outboundTrafficPolicy:\n  mode: ", mode, "\n"]);
     }
     objects.push(json!({
         "apiVersion": "v1",

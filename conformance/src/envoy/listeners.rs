@@ -22,20 +22,20 @@ pub(super) fn listener(objects: &Objects<'_>, port: u16, log: &Path) -> Result<V
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
     });
     if objects.vantage() == Vantage::Sidecar {
-        listener["filter_chains"] = json!([{"filters": [manager(objects, sidecar_hosts(objects, port)?, log)?]}]);
+        listener["filter_chains"] = json!([{"filters": [manager(objects, &sidecar_hosts(objects, port)?, log)?]}]);
         return Ok(listener);
     }
     let here: Vec<Server<'_>> = objects.servers().filter(|(_, server)| server["port"]["number"] == port).collect();
     let encrypted: Vec<&Server<'_>> = here.iter().filter(|(_, server)| tls::is_terminated(server)).collect();
     if encrypted.is_empty() {
         listener["filter_chains"] =
-            json!([{"filters": [manager(objects, gateway_hosts(objects, port, &here)?, log)?]}]);
+            json!([{"filters": [manager(objects, &gateway_hosts(objects, port, &here)?, log)?]}]);
         return Ok(listener);
     }
     // Each server has routes of its own, and a chain that is chosen by the name that the client asks for.
     let mut chains = Vec::new();
     for server in encrypted {
-        let filter = manager(objects, gateway_hosts(objects, port, &[*server])?, log)?;
+        let filter = manager(objects, &gateway_hosts(objects, port, &[*server])?, log)?;
         chains.push(tls::filter_chain(objects, server.1, &filter)?);
     }
     listener["filter_chains"] = chains.into();
@@ -46,7 +46,7 @@ pub(super) fn listener(objects: &Objects<'_>, port: u16, log: &Path) -> Result<V
 }
 
 /// The connection manager with its filters.
-fn manager(objects: &Objects<'_>, virtual_hosts: Vec<Value>, log: &Path) -> Result<Value> {
+fn manager(objects: &Objects<'_>, virtual_hosts: &[Value], log: &Path) -> Result<Value> {
     let gateway = objects.vantage() == Vantage::Gateway;
     let mut filters = Vec::new();
     filters.extend(tokens::filter(objects)?);

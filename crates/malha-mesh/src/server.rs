@@ -40,13 +40,11 @@ impl Mesh {
         connection: &Connection,
     ) -> Option<Response<Body>> {
         let mut request = request.map(Body::from);
-        match settle_host(&mut request) {
-            Some(()) => self.enter(entrance, request, connection).await,
-            None => {
-                let mut response = NO_HOST.answer(false).into_response();
-                response.headers_mut().insert(SERVER, ISTIO_ENVOY);
-                Some(response)
-            }
+        if settle_host(&mut request).is_some() {
+            return self.enter(entrance, request, connection).await;
         }
+        let mut response = NO_HOST.answer(false).into_response();
+        response.headers_mut().insert(SERVER, ISTIO_ENVOY);
+        Some(response)
     }
 }

@@ -193,13 +193,13 @@ where
                 let mut answered = pin!(answered);
                 let mut at_once = true;
                 // Both sides are polled by the same task: whenever the body broke, this is polled next.
-                let outcome = poll_fn(|context| match progress.broken(number) {
-                    Some(how) => Poll::Ready(Err(how)),
-                    None => {
-                        let answered = answered.as_mut().poll(context).map(Ok);
-                        at_once &= answered.is_ready();
-                        answered
+                let outcome = poll_fn(|context| {
+                    if let Some(how) = progress.broken(number) {
+                        return Poll::Ready(Err(how));
                     }
+                    let answered = answered.as_mut().poll(context).map(Ok);
+                    at_once &= answered.is_ready();
+                    answered
                 });
                 match outcome.await {
                     Ok(Some(mut response)) => {
