@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use malha_cluster::{Applied, Cluster, Error, Finding, Object, PodRow};
+use malha_api::schema::crds::istio_crds;
+use malha_api::{Api, Credentials};
+use malha_cluster::{Applied, Cluster, Error, Finding, Object, PodRow, Stored};
 use malha_manifest::{Diagnostic, Input, LoadedObject, Location, Object as Manifest, load};
 use malha_mesh::Mesh;
-use malha_runtime::{Engine, Images, Pod};
+use malha_runtime::{Engine, Pod};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -18,6 +20,7 @@ use crate::applied;
 use crate::doors::{self, Door, Doors, Turn};
 use crate::keeper::KeyKeeper;
 use crate::node::LocalNode;
+use crate::source::Source;
 
 /// Lines on a Gateway for people to try, `$GATEWAY` standing for its URL.
 const TRY: &str = "malha/try";
@@ -67,6 +70,8 @@ pub struct Running {
     mesh: Mesh,
     node: Arc<Mutex<Vec<Pod>>>,
     doors: Option<Doors>,
+    api: Option<malha_api::Running>,
+    world: World,
     keys: KeyKeeper,
 }
 
@@ -75,18 +80,24 @@ impl Running {
     pub async fn start(
         plan: Plan,
         engine: Engine,
-        images: Images,
+        images: impl Into<Source>,
         world: World,
     ) -> (Self, Vec<Result<Applied, Error>>) {
         let mesh = Mesh::new(world.clone());
         let pods = Arc::<Mutex<Vec<Pod>>>::default();
-        let node = LocalNode::new(engine, images, world.clone(), mesh.clone(), Arc::clone(&pods));
+        let node = LocalNode::new(engine, images.into(), world.clone(), mesh.clone(), Arc::clone(&pods));
         let published = mesh.clone();
         let cluster = Cluster::new(node, &world, move |snapshot| published.publish(snapshot));
+        cluster.write(|registry| {
+            for definition in istio_crds() {
+                // Of a new cluster nobody can ask too much.
+                let _ = registry.create(definition.into_object(), false);
+            }
+        });
         let results = cluster.apply(plan.objects.into_iter().map(applied::as_kubectl_does));
         cluster.settled().await;
         let keys = KeyKeeper::start(cluster.clone(), mesh.clone()).await;
-        (Self { cluster, mesh, node: pods, doors: None, keys }, results)
+        (Self { cluster, mesh, node: pods, doors: None, api: None, world, keys }, results)
     }
 
     /// Serves the sockets that are bound for doors of the plan, and opens and closes others from now on as objects come
@@ -103,6 +114,19 @@ impl Running {
         let (doors, addresses) = Doors::start(self.cluster.clone(), self.mesh.clone(), base, bound, tell)?;
         self.doors = Some(doors);
         Ok(addresses)
+    }
+
+    /// Serves the Kubernetes API on a socket of this machine's own. What clients need to find it and to be let in is the
+    /// kubeconfig that comes back: for its owner's eyes alone.
+    ///
+    /// # Errors
+    /// When there is no entropy for credentials, or the socket is not on loopback.
+    pub fn serve_api(&mut self, socket: TcpListener) -> anyhow::Result<String> {
+        let credentials = Credentials::make(&self.world)?;
+        let api = Api::new(Arc::new(self.cluster.clone()), credentials.clone(), &self.world).serve(socket)?;
+        let kubeconfig = credentials.kubeconfig(api.address());
+        self.api = Some(api);
+        Ok(kubeconfig)
     }
 
     /// The cluster itself.
@@ -142,6 +166,9 @@ impl Running {
 
     /// Takes no new requests, lets those under way end for up to `grace`, and stops the pods. Says whether all ended.
     pub async fn stop(self, grace: Duration) -> bool {
+        if let Some(api) = self.api {
+            api.drain(grace).await;
+        }
         let all = match self.doors {
             Some(doors) => doors.close(grace).await,
             None => true,

@@ -16,6 +16,7 @@ mod node;
 mod private;
 mod project;
 mod screen;
+mod source;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ pub use cluster::{Plan, Running};
 pub use doors::{Door, Turn};
 pub use node::LocalNode;
 pub use project::Project;
+pub use source::Source;
 
 use cli::{Cli, Command};
 

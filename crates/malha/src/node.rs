@@ -14,13 +14,14 @@ use malha_cluster::{
 };
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{App, Body, Engine, ImageError, Images, Inbound, Logs, Pod, PodOptions, Stopped};
+use malha_runtime::{App, Body, Engine, ImageError, Inbound, Logs, Pod, PodOptions, Stopped};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::spawn_blocking;
 
 use crate::listener;
+use crate::source::{Source, SourceError};
 
 /// As the kubelet names itself when it probes.
 const PROBER: &str = "kube-probe/1.34";
@@ -31,7 +32,7 @@ const KUBELET: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// Runs pods in this process.
 pub struct LocalNode {
     engine: Engine,
-    images: Images,
+    source: Source,
     world: World,
     mesh: Mesh,
     /// Applications by image; pods of one image share its code.
@@ -41,17 +42,17 @@ pub struct LocalNode {
 }
 
 impl LocalNode {
-    /// A node with the images of a project.
-    pub fn new(engine: Engine, images: Images, world: World, mesh: Mesh, running: Arc<Mutex<Vec<Pod>>>) -> Self {
-        Self { engine, images, world, mesh, apps: Mutex::default(), running }
+    /// A node whose pods have the images of `source`.
+    pub fn new(engine: Engine, source: Source, world: World, mesh: Mesh, running: Arc<Mutex<Vec<Pod>>>) -> Self {
+        Self { engine, source, world, mesh, apps: Mutex::default(), running }
     }
 
     /// The application of an image, loaded once, where blocking is allowed: what is not in the cache is compiled.
-    async fn app(&self, image: &str) -> Result<Arc<App>, ImageError> {
+    async fn app(&self, image: &str) -> Result<Arc<App>, SourceError> {
         let cell = Arc::clone(self.apps.lock().entry(image.to_owned()).or_default());
         let load = async || {
-            let (images, engine, image) = (self.images.clone(), self.engine.clone(), image.to_owned());
-            let loaded = spawn_blocking(move || images.load(&engine, &image)).await;
+            let (source, engine, image) = (self.source.clone(), self.engine.clone(), image.to_owned());
+            let loaded = spawn_blocking(move || source.load(&engine, &image)).await;
             loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())).map(Arc::new)
         };
         cell.get_or_try_init(load).await.map(Arc::clone)
@@ -63,8 +64,12 @@ impl Node for LocalNode {
 
     async fn start(&self, request: PodRequest) -> Result<Pod, StartError> {
         let app = self.app(&request.image).await.map_err(|error| match error {
-            ImageError::NotFound(..) => StartError::image(error.to_string()),
-            ImageError::Damaged(..) | ImageError::App(..) => StartError::new("RunContainerError", error.to_string()),
+            SourceError::Image(ImageError::Damaged(..) | ImageError::App(..)) => {
+                StartError::new("RunContainerError", error.to_string())
+            }
+            SourceError::Image(ImageError::NotFound(..)) | SourceError::Build(_) => {
+                StartError::image(error.to_string())
+            }
         })?;
         let workload = Workload {
             namespace: request.namespace.as_str().into(),

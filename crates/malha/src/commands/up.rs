@@ -18,8 +18,10 @@ use crate::cli::Up;
 use crate::cluster::{Plan, Running};
 use crate::doors::{self, Door, Turn};
 use crate::keys;
+use crate::kubeconfig::Kubeconfig;
 use crate::project::Project;
 use crate::screen::{self, seconds, table};
+use crate::source::Source;
 
 /// What `malha up` loads when nothing is named.
 const DEFAULT_MANIFESTS: &str = "k8s";
@@ -46,7 +48,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     let world = arguments
         .seed
         .map_or_else(World::real, |seed| World { chance: malha_world::Chance::seeded(seed), ..World::real() });
-    let project = Project::here()?;
+    let project = Arc::new(Project::here()?);
     let inputs = inputs(arguments, project.folder());
     make_keys(&inputs)?;
 
@@ -55,12 +57,13 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     report(&diagnostics)?;
     // Bound first: a port in use should not be found out after a minute of building.
     let sockets = bind(&plan.doors(), arguments.gateway)?;
+    let api = bind_api(arguments.api)?;
     let engine = project.engine()?;
     prepare_images(&plan, &project, &engine)?;
 
     let gateway = sockets.first().map(|(_, socket)| socket.local_addr()).transpose()?;
     let suggestions = gateway.map(|address| plan.suggestions(&format!("http://{address}"))).unwrap_or_default();
-    let (mut running, results) = Running::start(plan, engine, project.images().clone(), world).await;
+    let (mut running, results) = Running::start(plan, engine.clone(), source(&project, engine), world).await;
     for refused in results.iter().filter_map(|result| result.as_ref().err()) {
         screen::findings(&format!("error: {}: {refused}", refused.key()));
     }
@@ -71,13 +74,15 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
         screen::findings(&format!("warning: {problem}"));
     }
     let urls = running.open(gateway.unwrap_or(arguments.gateway), sockets, report_door)?;
+    let api_address = api.local_addr()?;
+    let kubeconfig = Kubeconfig::write(&project, running.serve_api(api)?)?;
     let pods = running.pods();
     if arguments.logs {
         follow_logs(&running);
     }
     // Before it is said that Ctrl-C stops it: until somebody listens, the signal kills.
     let mut signals = Signals::listen()?;
-    summary(&pods, &urls, &suggestions, start);
+    summary(&pods, &urls, api_address, &suggestions, start);
     signals.next().await;
 
     screen::good(
@@ -88,6 +93,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
         drained = running.stop(GRACE) => drained,
         () = signals.next() => false
     };
+    drop(kubeconfig);
     screen::good("Stopped", if drained { "all requests ended" } else { "some requests were cut" });
     Ok(())
 }
@@ -152,6 +158,21 @@ fn bind(doors: &[Door], gateway: SocketAddr) -> Result<Vec<(Door, TcpListener)>>
     Ok(sockets)
 }
 
+/// Binds the API to its address, or to any free port if it is taken: kubectl reads the port from the kubeconfig.
+fn bind_api(address: SocketAddr) -> Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        bail!(
+            "the Kubernetes API listens on this machine alone, and {} is no loopback address\n  hint: `--api 127.0.0.1:6443`",
+            address.ip()
+        );
+    }
+    let result = doors::listen(address).or_else(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => doors::listen(SocketAddr::new(address.ip(), 0)),
+        _ => Err(error),
+    });
+    result.with_context(|| format!("cannot listen on {address} for the Kubernetes API"))
+}
+
 fn cannot_listen(door: &Door, address: SocketAddr, error: &io::Error) -> anyhow::Error {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
@@ -179,6 +200,19 @@ fn prepare_images(plan: &Plan, project: &Project, engine: &Engine) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// The project's images; a version of it that is not there yet is built when a pod first asks for it.
+fn source(project: &Arc<Project>, engine: Engine) -> Source {
+    let builder = Arc::clone(project);
+    Source::building(project.images().clone(), move |image| {
+        if image.name != builder.name() {
+            return Ok(());
+        }
+        screen::good("Building", format_args!("{image}, which a pod asks for"));
+        let built = builder.build(&engine, Some(&image.version), &mut screen::build_progress());
+        built.map(drop).map_err(|error| format!("{error:#}"))
+    })
 }
 
 fn no_such_image(
@@ -259,7 +293,7 @@ fn report_door(turn: Turn) {
     }
 }
 
-fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String], start: Instant) {
+fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], api: SocketAddr, suggestions: &[String], start: Instant) {
     for pod in pods.iter().filter(|pod| !pod.ready) {
         let reason = pod.reason.as_deref().unwrap_or(&pod.phase);
         let message = pod.message.as_deref().unwrap_or_default();
@@ -268,7 +302,8 @@ fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String],
     let ready = pods.iter().filter(|pod| pod.ready).count();
     screen::good("Ready", format_args!("{ready} of {} pods in {}", pods.len(), seconds(start.elapsed())));
     screen::note("");
-    let rows: Vec<[String; 3]> = urls.iter().map(|(door, address)| row(door, *address)).collect();
+    let mut rows: Vec<[String; 3]> = urls.iter().map(|(door, address)| row(door, *address)).collect();
+    rows.push([format!("https://{api}"), "kubernetes".to_owned(), "kubectl, see below".to_owned()]);
     for line in table(&rows) {
         screen::data(line);
     }
@@ -278,6 +313,8 @@ fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], suggestions: &[String],
             screen::note(format_args!("  {line}"));
         }
     }
+    screen::note("\nkubectl, in another terminal:");
+    screen::note("  export KUBECONFIG=$(malha kubeconfig)");
     screen::note("\nCtrl-C stops it.");
 }
 

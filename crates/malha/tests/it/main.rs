@@ -20,6 +20,8 @@ mod versions;
 #[cfg(unix)]
 mod build;
 #[cfg(unix)]
+mod kubectl;
+#[cfg(unix)]
 mod mistakes;
 #[cfg(unix)]
 mod up;

@@ -1,6 +1,7 @@
 //! `malha up` from its first line to Ctrl-C, over real sockets.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 
 use malha::{Plan, Running};
 use malha_manifest::Input;
@@ -113,4 +114,33 @@ async fn doors_open_on_sockets_and_close_when_drained() {
     for address in addresses {
         assert!(TcpStream::connect(address).await.is_err(), "{address}");
     }
+}
+
+#[tokio::test]
+async fn kubectl_finds_the_cluster_that_runs_and_none_that_does_not() {
+    let folder = Folder::shop();
+    for command in [["kubeconfig"].as_slice(), &["kubectl", "--", "get", "pods"]] {
+        let said = folder.run(command).await;
+        assert_eq!(said.status, Some(1));
+        assert_eq!(said.stderr, "error: no cluster of this project runs\n  hint: start one: `malha up`\n");
+    }
+    let up = Up::start(folder.malha(&["up", "--gateway", "127.0.0.1:0", "--api", "127.0.0.1:0"])).await;
+    let said = folder.run(&["kubeconfig"]).await;
+    assert_eq!((said.status, said.stdout.as_str()), (Some(0), "FOLDER/.malha/kubeconfig\n"));
+    let mode = std::fs::metadata(folder.path(".malha/kubeconfig")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // In place of kubectl: what it is given, and how it ends.
+    folder.script("bin/kubectl", "echo \"$KUBECONFIG: $*\"; exit 7");
+    let said = folder.run_with_programs("bin", &["kubectl", "--", "get", "pods"]).await;
+    assert_eq!((said.status, said.stdout.as_str()), (Some(7), "FOLDER/.malha/kubeconfig: get pods\n"));
+    assert_eq!(up.interrupt().await.status, Some(0));
+    assert!(!folder.path(".malha/kubeconfig").exists());
+}
+
+#[tokio::test]
+async fn the_api_listens_on_this_machine_alone() {
+    let folder = Folder::shop();
+    let said = folder.run(&["up", "--gateway", "127.0.0.1:0", "--api", "0.0.0.0:0"]).await;
+    assert_eq!(said.status, Some(1));
+    assert!(said.stderr.contains("0.0.0.0 is no loopback address"), "{}", said.stderr);
 }

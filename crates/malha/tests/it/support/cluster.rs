@@ -172,12 +172,13 @@ impl Cluster {
         pods.flat_map(|(_, pod)| pod.logs().lines()).map(|line| line.text).collect()
     }
 
-    /// What the pods of a service logged on their JSON lines, oldest first.
+    /// What the pods of a service logged on their JSON lines, oldest first, but for what the kubelet's probes asked.
     pub(crate) fn log(&self, service: &str) -> Vec<Value> {
         let pods = self.running.running().into_iter().filter(|(name, _)| name.starts_with(service));
         let lines = pods.flat_map(|(_, pod)| pod.logs().lines());
         lines
             .map(|line| serde_json::from_str(&line.text).unwrap_or_else(|_| panic!("not JSON: {}", line.text)))
+            .filter(|line: &Value| !line["path"].as_str().is_some_and(|path| path.ends_with("/healthz")))
             .collect()
     }
 }
