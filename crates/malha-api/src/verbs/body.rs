@@ -8,6 +8,7 @@ use malha_cluster::{Decoded, Error, Key, Object, decode, encode};
 use malha_manifest::Diagnostic;
 use serde_json::{Map, Value};
 
+use super::services;
 use crate::protobuf;
 use crate::request::Target;
 use crate::schema::validate::{
@@ -45,8 +46,14 @@ pub(super) struct Draft {
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads an object of the target's kind. Unknown fields are refused, or dropped with a warning, or dropped.
-pub(super) fn draft(target: &Target, body: &Body, validation: FieldValidation) -> Result<Draft, Failure> {
+/// Reads an object of the target's kind, which is to replace `live` if that is there. Unknown fields are refused, or dropped
+/// with a warning, or dropped.
+pub(super) fn draft(
+    target: &Target,
+    body: &Body,
+    live: Option<&Object>,
+    validation: FieldValidation,
+) -> Result<Draft, Failure> {
     let (resource, version) = (target.resource, target.version);
     let Value::Object(mut fields) = body.to_value() else {
         return Err(Failure::bad_request(cannot_be_handled(resource, version, "the body is no object")));
@@ -70,6 +77,9 @@ pub(super) fn draft(target: &Target, body: &Body, validation: FieldValidation) -
     let causes = invalid(resource, version, &value);
     if !causes.is_empty() {
         return Err(Error::Invalid { key: Key::new(resource.kind, "", name), causes }.into());
+    }
+    if let Some(Object::Service(_)) = live {
+        services::drop_type_dependent(&mut value, &live.map(Object::to_json).unwrap_or_default());
     }
     let decoded = decode(resource.kind, value);
     let Decoded { object, findings } =

@@ -6,6 +6,7 @@ mod delete;
 mod patch;
 mod read;
 mod scale;
+mod services;
 mod write;
 
 use http::request::Parts;

@@ -65,7 +65,7 @@ fn patched(
     let live = registry.store().find(&target.key(name)).cloned();
     let live = live.ok_or_else(|| Failure::not_found(target.resource, name))?;
     let value = apply_patch(target.resource.kind, &shown(&live, target.version), patch)?;
-    let Draft { mut object, mut warnings } = draft(target, &validate::Body::of(&value), validation)?;
+    let Draft { mut object, mut warnings } = draft(target, &validate::Body::of(&value), Some(&live), validation)?;
     check_name(target, name, &mut object)?;
     news(&mut warnings, target, &live);
     let object = updated(registry, target, object, part, writer)?;
@@ -107,7 +107,8 @@ fn applied(
     let subresource = target.subresource.as_deref().unwrap_or_default();
     let manager = Manager { name: &writer.manager, api_version: &api_version, subresource, time: &time };
     let value = server_side_apply(resource.kind, before.as_ref(), &config, &manager, force)?;
-    let Draft { mut object, mut warnings } = draft(target, &validate::Body::of(&value), FieldValidation::Ignore)?;
+    let body = validate::Body::of(&value);
+    let Draft { mut object, mut warnings } = draft(target, &body, live.as_ref(), FieldValidation::Ignore)?;
     if validation == FieldValidation::Warn {
         warnings.extend(twice);
     }

@@ -30,7 +30,7 @@ impl Writer {
 pub(super) fn create(call: Call<'_>, target: &Target, body: &[u8]) -> Result<Response<Body>, Failure> {
     let view = call.view(target)?;
     let (validation, writer) = (call.params.validation()?, Writer::of(call)?);
-    let Draft { mut object, warnings } = draft(target, &read(call.parts, body)?, validation)?;
+    let Draft { mut object, warnings } = draft(target, &read(call.parts, body)?, None, validation)?;
     place(target, &mut object)?;
     let stored = write(call.shared.control.as_ref(), |registry| created(registry, target, object, &writer))?;
     let mut response = call.json(StatusCode::CREATED, &view.one(&stored));
@@ -47,10 +47,11 @@ pub(super) fn update(
 ) -> Result<Response<Body>, Failure> {
     let view = call.view(target)?;
     let (validation, writer) = (call.params.validation()?, Writer::of(call)?);
-    let Draft { mut object, mut warnings } = draft(target, &read(call.parts, body)?, validation)?;
+    let key = target.key(name);
+    let live = look(call.shared.control.as_ref(), |store| store.find(&key).cloned());
+    let Draft { mut object, mut warnings } = draft(target, &read(call.parts, body)?, live.as_ref(), validation)?;
     check_name(target, name, &mut object)?;
-    let key = object.key();
-    if let Some(live) = look(call.shared.control.as_ref(), |store| store.find(&key).cloned()) {
+    if let Some(live) = live {
         news(&mut warnings, target, &live);
     }
     let stored = write(call.shared.control.as_ref(), |registry| updated(registry, target, object, part, &writer))?;

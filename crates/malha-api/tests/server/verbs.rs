@@ -256,3 +256,29 @@ async fn tables_and_metadata_come_to_those_who_ask() {
     assert!(meta.get("data").is_none());
     assert_eq!(harness.get_as(path, "application/vnd.kubernetes.protobuf").await.failure().0, 406);
 }
+
+#[tokio::test]
+async fn a_service_that_changes_its_type_loses_what_the_new_type_does_not_have() {
+    let harness = Harness::new();
+    let services = "/api/v1/namespaces/default/services";
+    let service = json!({
+        "metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}], "selector": {"app": "a"}},
+    });
+    let created = harness.post(services, &service).await.json();
+    assert!(created["spec"]["ports"][0]["nodePort"].is_number(), "{created}");
+    let path = format!("{services}/a");
+    let merge = "application/strategic-merge-patch+json";
+    let patch = |kind: &str| json!({"spec": {"type": kind}});
+    let patched = harness.write(Method::PATCH, &path, merge, patch("ClusterIP")).await;
+    assert_eq!(patched.code, 200, "{}", patched.text);
+    let patched = patched.json();
+    assert!(patched["spec"]["ports"][0].get("nodePort").is_none(), "{patched}");
+    assert_eq!(patched["spec"]["clusterIP"], created["spec"]["clusterIP"]);
+    // By a replacement as well, which may not ask for what the type does not have.
+    let mut whole = harness.write(Method::PATCH, &path, merge, patch("NodePort")).await.json();
+    whole["spec"]["type"] = "ClusterIP".into();
+    assert_eq!(harness.put(&path, &whole).await.code, 200);
+    whole["metadata"]["resourceVersion"] = Value::Null;
+    whole["spec"]["ports"][0]["nodePort"] = 30123.into();
+    assert_eq!(harness.put(&path, &whole).await.failure().0, 422);
+}
