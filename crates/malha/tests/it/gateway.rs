@@ -45,7 +45,7 @@ async fn routes_lead_to_their_service() {
         (post("/auth"), "auth", "/auth"),
         (post("/auth?next=1"), "auth", "/auth"),
         (get("/.well-known/jwks.json"), "auth", "/.well-known/jwks.json"),
-        (get("/posts/healthz"), "posts", "/posts/healthz"),
+        (get("/posts/info"), "posts", "/posts/info"),
         (get("/posts/7"), "posts", "/posts/7"),
         (get("/comments?postId=1"), "comments", "/comments"),
         // Rewritten: composition answers at its root.
