@@ -14,7 +14,7 @@ use malha_runtime::{Body, Pod};
 use serde_json::Value;
 
 use crate::access_log::{Ends, Record};
-use crate::head::{self, X_FORWARDED_PROTO, X_REQUEST_ID};
+use crate::head::{self, X_FORWARDED_CLIENT_CERT, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::inbound::{self, Arrival, Refused, Turned, Visitor};
 use crate::proxy::ISTIO_ENVOY;
 use crate::replies::{Answered, NO_HEALTHY_UPSTREAM, NO_ROUTE};
@@ -94,6 +94,9 @@ impl Mesh {
         headers.insert(X_REQUEST_ID, head::request_id(&mut chance));
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         head::distrust(headers, connection.client.ip());
+        if let Some(client) = connection.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref()) {
+            headers.extend(HeaderValue::try_from(&client.forwarded).ok().map(|text| (X_FORWARDED_CLIENT_CERT, text)));
+        }
         if view.snapshot.access_log {
             let server_name = connection.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
             let ends = Ends { client: connection.client, local: connection.local, server_name };

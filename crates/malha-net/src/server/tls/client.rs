@@ -11,7 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use super::{ClientCertificate, ClientCertificates, ClientTrust, TlsProblem};
+use super::{ClientCertificate, ClientCertificates, ClientTrust, TlsProblem, forwarded};
 
 /// Checks what clients show.
 pub(super) fn verifier(
@@ -41,12 +41,11 @@ pub(super) fn verifier(
 /// What is in a certificate. A certificate that cannot be read has no names.
 pub(super) fn describe(certificate: &CertificateDer<'_>) -> ClientCertificate {
     let read = webpki::EndEntityCert::try_from(certificate).ok();
-    let texts = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-    ClientCertificate {
-        der: certificate.to_vec(),
-        uris: texts(read.iter().flat_map(|read| read.valid_uri_names()).collect()),
-        dns_names: texts(read.iter().flat_map(|read| read.valid_dns_names()).collect()),
-    }
+    let uris: Vec<_> = read.iter().flat_map(|read| read.valid_uri_names()).map(str::to_owned).collect();
+    let dns_names: Vec<_> = read.iter().flat_map(|read| read.valid_dns_names()).map(str::to_owned).collect();
+    let subject = read.as_ref().map_or(&[][..], |read| read.subject());
+    let forwarded = forwarded::text(certificate, subject, &uris, &dns_names);
+    ClientCertificate { der: certificate.to_vec(), uris, dns_names, forwarded }
 }
 
 /// Lets in whom another verifier lets in, if one of the names is in the certificate (Envoy,

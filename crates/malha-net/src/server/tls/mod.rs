@@ -9,6 +9,7 @@
 
 pub mod ciphers;
 mod client;
+mod forwarded;
 mod name;
 
 use std::fmt;
@@ -176,6 +177,8 @@ pub struct ClientCertificate {
     pub uris: Vec<String>,
     /// DNS names.
     pub dns_names: Vec<String>,
+    /// All that a gateway tells of it, as `x-forwarded-client-cert`.
+    pub forwarded: String,
 }
 
 /// The TLS side of a listener.
