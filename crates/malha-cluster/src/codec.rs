@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
+use crate::autoscaling;
 use crate::object::{Istio, Kind, Object};
 
 /// An object that was read, and what malha has to say about it.
@@ -31,6 +32,9 @@ pub enum DecodeError {
 /// The object as JSON in `version` of its API group (`v1`, `v1beta1`).
 pub fn encode(object: &Object, version: &str) -> Json {
     let mut json = object.to_json();
+    if object.kind() == Kind::HorizontalPodAutoscaler && version == "v1" {
+        autoscaling::to_v1(&mut json);
+    }
     if let (Json::Object(map), Some(resource)) = (&mut json, crate::resource::Resource::of(object.kind())) {
         map.insert("apiVersion".to_owned(), resource.api_version(version).into());
     }
@@ -83,7 +87,10 @@ fn checked(kind: Kind, json: &Json) -> Result<Decoded, DecodeError> {
     Ok(Decoded { object, findings })
 }
 
-fn typed(kind: Kind, json: Json) -> Result<Decoded, DecodeError> {
+fn typed(kind: Kind, mut json: Json) -> Result<Decoded, DecodeError> {
+    if kind == Kind::HorizontalPodAutoscaler && json["apiVersion"] == "autoscaling/v1" {
+        autoscaling::from_v1(&mut json);
+    }
     let object = match kind {
         Kind::CustomResourceDefinition => read(json, Object::CustomResourceDefinition),
         Kind::Node => read(json, Object::Node),
@@ -94,7 +101,12 @@ fn typed(kind: Kind, json: Json) -> Result<Decoded, DecodeError> {
         Kind::HorizontalPodAutoscaler => read(json, Object::HorizontalPodAutoscaler),
         _ => read(json, Object::Event),
     }?;
-    Ok(Decoded { object, findings: Vec::new() })
+    let mut findings = Vec::new();
+    if kind == Kind::HorizontalPodAutoscaler {
+        let name = object.metadata().name.as_deref().unwrap_or_default();
+        findings.push(Diagnostic::note(format!("{kind} {name}: it is kept, and malha does not scale by it yet")));
+    }
+    Ok(Decoded { object, findings })
 }
 
 fn read<T: DeserializeOwned>(json: Json, wrap: fn(std::sync::Arc<T>) -> Object) -> Result<Object, DecodeError> {

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod autoscaling;
 mod cluster;
 mod codec;
 mod connect;

@@ -26,7 +26,7 @@ pub struct Resource {
 }
 
 const V1: &[&str] = &["v1"];
-const V2: &[&str] = &["v2"];
+const V2_V1: &[&str] = &["v2", "v1"];
 const NETWORKING: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const SECURITY: &[&str] = &["v1", "v1beta1"];
 const NONE: &[&str] = &[];
@@ -66,7 +66,7 @@ pub const RESOURCES: &[Resource] = resources! {
     Event "" V1 "events" "event" ["ev"], NONE NONE;
     Deployment "apps" V1 "deployments" "deployment" ["deploy"], ALL SCALED;
     ReplicaSet "apps" V1 "replicasets" "replicaset" ["rs"], ALL SCALED;
-    HorizontalPodAutoscaler "autoscaling" V2 "horizontalpodautoscalers" "horizontalpodautoscaler" ["hpa"], ALL STATUS;
+    HorizontalPodAutoscaler "autoscaling" V2_V1 "horizontalpodautoscalers" "horizontalpodautoscaler" ["hpa"], ALL STATUS;
     EndpointSlice "discovery.k8s.io" V1 "endpointslices" "endpointslice" [], NONE NONE;
     RuntimeClass "node.k8s.io" V1 "runtimeclasses" "runtimeclass" [], NONE NONE;
     CustomResourceDefinition "apiextensions.k8s.io" V1 "customresourcedefinitions" "customresourcedefinition" ["crd", "crds"],
@@ -90,9 +90,9 @@ impl Resource {
 
     /// The resource at a URL: group, version and plural.
     pub fn at(group: &str, version: &str, plural: &str) -> Option<&'static Self> {
-        RESOURCES
-            .iter()
-            .find(|resource| resource.group == group && resource.plural == plural && resource.versions.contains(&version))
+        RESOURCES.iter().find(|resource| {
+            resource.group == group && resource.plural == plural && resource.versions.contains(&version)
+        })
     }
 
     /// As manifests write it: `v1`, `apps/v1`.

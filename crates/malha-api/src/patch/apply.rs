@@ -34,7 +34,7 @@ pub fn server_side_apply(
     };
     let nothing = json!({"apiVersion": manager.api_version, "kind": kind.name()});
     let live = live.map_or_else(|| nothing.clone(), |live| without_managed(live.clone()));
-    let is = Type::of(kind);
+    let is = Type::of(kind, manager.api_version);
     let described = |object: &Value| {
         let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
         format!("{}/{}; {}", text("namespace"), text("name"), group_version_kind(object))
@@ -107,7 +107,7 @@ fn apply(
     manager: &Manager,
     force: bool,
 ) -> Result<(Value, Managed), Vec<(Id, Fields)>> {
-    let is = Type::of(kind);
+    let is = Type::of(kind, manager.api_version);
     let id = Id::new(manager, Operation::Apply);
     let reset = reset_fields(kind, manager.subresource);
     let fields = field_set(is, config).beyond(&reset);

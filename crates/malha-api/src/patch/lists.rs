@@ -312,6 +312,7 @@ pub const RULES: &[(&str, &[(&str, Rule)])] = &[
 
 /// Types that are atomic wherever they are.
 pub const ATOMIC_TYPES: &[&str] = &[
+    "io.k8s.api.autoscaling.v1.CrossVersionObjectReference",
     "io.k8s.api.core.v1.ConfigMapKeySelector",
     "io.k8s.api.core.v1.EndpointAddress",
     "io.k8s.api.core.v1.EndpointPort",
@@ -338,6 +339,8 @@ const ALWAYS: &[Always] = &[
     ("io.k8s.api.apps.v1.DeploymentSpec", &["strategy", "template"], &[]),
     ("io.k8s.api.apps.v1.ReplicaSet", &["metadata", "spec", "status"], &[]),
     ("io.k8s.api.apps.v1.ReplicaSetSpec", &["template"], &[]),
+    ("io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler", &["metadata", "spec", "status"], &[]),
+    ("io.k8s.api.autoscaling.v1.HorizontalPodAutoscalerSpec", &["scaleTargetRef"], &[]),
     ("io.k8s.api.autoscaling.v2.ContainerResourceMetricSource", &["target"], &[]),
     ("io.k8s.api.autoscaling.v2.ContainerResourceMetricStatus", &["current"], &[]),
     ("io.k8s.api.autoscaling.v2.ExternalMetricSource", &["metric", "target"], &[]),

@@ -180,7 +180,7 @@ impl Managed {
 
     /// A change by an updater: it gets what it changed, from whoever had it.
     pub(super) fn update(&mut self, kind: Kind, before: &Value, after: &Value, manager: &Manager) {
-        let comparison = compare(Type::of(kind), &filled(kind, before), &filled(kind, after))
+        let comparison = compare(Type::of(kind, manager.api_version), &filled(kind, before), &filled(kind, after))
             .beyond(&reset_fields(kind, manager.subresource));
         self.take(&comparison, None);
         let fields = comparison.changed().difference(&nobodys());

@@ -12,13 +12,13 @@ use super::types::{Atom, Type};
 
 /// Adds to an object the empty structs that a real cluster shows.
 pub fn fill(kind: Kind, object: &mut Value) {
-    complete(Type::of(kind), object, false);
+    complete(Type::of_object(kind, object), object, false);
 }
 
 /// The object with empty structs, and null for the lists that are always written: as field managers see it.
 pub(super) fn filled(kind: Kind, object: &Value) -> Value {
     let mut object = object.clone();
-    complete(Type::of(kind), &mut object, true);
+    complete(Type::of_object(kind, &object), &mut object, true);
     object
 }
 

@@ -22,13 +22,14 @@ type Object = Map<String, Value>;
 
 /// The object with the patch merged into it.
 pub(super) fn patch(kind: Kind, live: &Value, patch: &Value) -> Result<Value, PatchError> {
+    let is = Type::of_object(kind, live);
     let (Value::Object(live), Value::Object(patch)) = (live, patch) else {
         return Err(PatchError::bad_request(format!(
             "json: cannot unmarshal {} into Go value of type {GO_MAP}",
             super::json_type(patch)
         )));
     };
-    merge_objects(live.clone(), patch.clone(), Type::of(kind)).map(Value::Object)
+    merge_objects(live.clone(), patch.clone(), is).map(Value::Object)
 }
 
 fn bad_order() -> PatchError {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler as FirstAutoscaler;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -117,9 +118,18 @@ impl ObjectOf {
 }
 
 impl Type {
-    /// The type of a kind's objects.
-    pub(super) fn of(kind: Kind) -> Self {
+    /// The type of a kind's objects in a version: `autoscaling/v1`.
+    pub(super) fn of(kind: Kind, api_version: &str) -> Self {
+        if kind == Kind::HorizontalPodAutoscaler && api_version == "autoscaling/v1" {
+            // The one kind whose versions differ.
+            return GRAPH.first_autoscaler;
+        }
         GRAPH.kinds.get(&kind).copied().unwrap_or(GRAPH.free)
+    }
+
+    /// The type of an object of a kind, by the version that it says.
+    pub(super) fn of_object(kind: Kind, object: &Value) -> Self {
+        Self::of(kind, object["apiVersion"].as_str().unwrap_or_default())
     }
 
     /// Any JSON.
@@ -168,6 +178,7 @@ struct Graph {
     shapes: Vec<Shape>,
     names: BTreeMap<String, Type>,
     kinds: BTreeMap<Kind, Type>,
+    first_autoscaler: Type,
     free: Type,
 }
 
@@ -182,15 +193,18 @@ impl Graph {
         }
         root!(Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event Deployment ReplicaSet
             HorizontalPodAutoscaler EndpointSlice RuntimeClass CustomResourceDefinition);
+        let first_autoscaler = schemas.subschema_for::<FirstAutoscaler>().to_value();
         let metadata = schemas.subschema_for::<ObjectMeta>().to_value();
         let definitions = schemas.take_definitions(true);
         let free = Type(0);
         let anything = Shape::Any(ObjectOf::map_of(Rest { is: free, declared: false }, BTreeMap::new()));
-        let mut graph = Self { shapes: vec![anything], names: BTreeMap::new(), kinds: BTreeMap::new(), free };
+        let (names, kinds) = (BTreeMap::new(), BTreeMap::new());
+        let mut graph = Self { shapes: vec![anything], names, kinds, first_autoscaler: free, free };
         for (kind, schema) in roots {
             let is = graph.read(&schema, None, &definitions);
             graph.kinds.insert(kind, is);
         }
+        graph.first_autoscaler = graph.read(&first_autoscaler, None, &definitions);
         let metadata = graph.read(&metadata, None, &definitions);
         graph.add_istio(metadata);
         graph
@@ -319,7 +333,8 @@ mod tests {
     #[test]
     fn every_kind_has_a_type_with_metadata() {
         for kind in Kind::ALL {
-            let metadata = Type::of(*kind).object().and_then(|object| object.field("metadata")).unwrap();
+            let metadata =
+                Type::of(*kind, kind.api_version()).object().and_then(|object| object.field("metadata")).unwrap();
             let name = metadata.is.object().unwrap().name.as_deref();
             assert_eq!(name, Some("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"), "{kind}");
         }

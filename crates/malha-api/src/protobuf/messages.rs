@@ -82,7 +82,7 @@ pub(super) fn named(name: &str) -> &'static [Field] {
 pub(super) fn of(api_version: &str, kind: &str) -> Option<&'static [Field]> {
     let package = match (api_version, kind) {
         (_, "DeleteOptions") => "meta",
-        ("autoscaling/v1", "Scale") => "autoscaling1",
+        ("autoscaling/v1", _) => "autoscaling1",
         ("policy/v1", "Eviction") => "policy",
         _ => {
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -113,7 +113,12 @@ mod tests {
             let missing = resource.group.ends_with(".istio.io") || resource.group == "apiextensions.k8s.io";
             assert_eq!(of(kind.api_version(), kind.name()).is_none(), missing, "{kind}");
         }
-        for (version, kind) in [("v1", "DeleteOptions"), ("autoscaling/v1", "Scale"), ("policy/v1", "Eviction")] {
+        for (version, kind) in [
+            ("v1", "DeleteOptions"),
+            ("autoscaling/v1", "Scale"),
+            ("autoscaling/v1", "HorizontalPodAutoscaler"),
+            ("policy/v1", "Eviction"),
+        ] {
             assert!(of(version, kind).is_some(), "{kind}");
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::autoscaling::v1::Scale;
+use k8s_openapi::api::autoscaling::v1::{HorizontalPodAutoscaler as FirstAutoscaler, Scale};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -52,7 +52,7 @@ pub(super) fn components() -> BTreeMap<String, Value> {
     take! {
         Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event
         Deployment ReplicaSet HorizontalPodAutoscaler EndpointSlice RuntimeClass CustomResourceDefinition
-        Scale Eviction DeleteOptions ListMeta Status
+        FirstAutoscaler Scale Eviction DeleteOptions ListMeta Status
     }
     let mut all: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();
     for (name, schema) in &mut all {

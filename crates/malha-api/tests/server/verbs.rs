@@ -282,3 +282,32 @@ async fn a_service_that_changes_its_type_loses_what_the_new_type_does_not_have()
     whole["spec"]["ports"][0]["nodePort"] = 30123.into();
     assert_eq!(harness.put(&path, &whole).await.failure().0, 422);
 }
+
+#[tokio::test]
+async fn an_autoscaler_is_the_same_in_both_of_its_versions() {
+    let harness = Harness::new();
+    let at = |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers");
+    let scaler = json!({
+        "metadata": {"name": "a"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "a"}, "maxReplicas": 10, "targetCPUUtilizationPercentage": 20},
+    });
+    let created = harness.post(&at("v1"), &scaler).await;
+    assert_eq!(created.code, 201, "{}", created.text);
+    assert_eq!(created.json()["spec"]["targetCPUUtilizationPercentage"], 20);
+    assert!(created.warnings()[0].contains("does not scale by it yet"), "{:?}", created.warnings());
+    let list = harness.get(&at("v1")).await.json();
+    assert_eq!(list["items"][0]["spec"]["targetCPUUtilizationPercentage"], 20, "{list}");
+    let read = harness.get(&format!("{}/a", at("v2"))).await.json();
+    assert_eq!(read["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 20, "{read}");
+    let patch = json!({"spec": {"targetCPUUtilizationPercentage": 30}});
+    let kind = "application/strategic-merge-patch+json";
+    let patched = harness.write(Method::PATCH, &format!("{}/a", at("v1")), kind, patch).await;
+    assert_eq!(patched.json()["spec"]["targetCPUUtilizationPercentage"], 30, "{}", patched.text);
+    let mut wrong = scaler;
+    wrong["spec"]["minReplicas"] = 11.into();
+    assert_eq!(
+        harness.post(&at("v1"), &wrong).await.failure().2,
+        "HorizontalPodAutoscaler.autoscaling \"a\" is invalid: spec.maxReplicas: Invalid value: 10: must be greater than or \
+         equal to `minReplicas`"
+    );
+}

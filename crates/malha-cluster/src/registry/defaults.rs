@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStrategy, ReplicaSet, RollingUpdateDeployment};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, MetricSpec, MetricTarget, ResourceMetricSource};
 use k8s_openapi::api::core::v1::{
     Container, HTTPGetAction, Lifecycle, LifecycleHandler, Namespace, NamespaceSpec, NamespaceStatus, PodSpec,
     PodStatus, PodTemplateSpec, Probe, Secret, Service, ServiceSpec, Toleration,
@@ -18,6 +18,9 @@ use crate::object::Object;
 
 /// Every namespace has its own name as a label (`NamespaceDefaultLabelName`).
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Percent of the CPU that pods request, at which an autoscaler that names no metric aims (`DefaultCPUUtilization`).
+const CPU_UTILIZATION: i32 = 80;
 
 /// Fills in the defaults of an object's kind.
 pub(super) fn fill(object: &mut Object) {
@@ -210,4 +213,13 @@ fn admitted(spec: &mut PodSpec) {
 fn autoscaler(autoscaler: &mut HorizontalPodAutoscaler) {
     let spec = autoscaler.spec.get_or_insert_default();
     or(&mut spec.min_replicas, 1);
+    if spec.metrics.iter().flatten().next().is_none() {
+        let target = MetricTarget {
+            type_: "Utilization".to_owned(),
+            average_utilization: Some(CPU_UTILIZATION),
+            ..MetricTarget::default()
+        };
+        let resource = Some(ResourceMetricSource { name: "cpu".to_owned(), target });
+        spec.metrics = Some(vec![MetricSpec { type_: "Resource".to_owned(), resource, ..MetricSpec::default() }]);
+    }
 }

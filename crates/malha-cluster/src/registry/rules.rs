@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerSpec;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec, Secret};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -72,12 +73,37 @@ fn always(key: &Key, object: &Object) -> Result<(), Error> {
             replicas(key, spec.replicas)?;
             own_template(key, &spec.selector, spec.template.as_ref(), "replicaset")
         }
+        Object::HorizontalPodAutoscaler(scaler) => match &scaler.spec {
+            Some(spec) => autoscaler(key, spec),
+            None => Err(Error::required(key, "spec", "")),
+        },
         Object::Pod(pod) => match &pod.spec {
             Some(spec) if !spec.containers.is_empty() => images(key, spec),
             _ => Err(Error::required(key, "spec.containers", "")),
         },
         _ => Ok(()),
     }
+}
+
+/// `validateHorizontalPodAutoscalerSpec`, as far as numbers and the target go.
+fn autoscaler(key: &Key, spec: &HorizontalPodAutoscalerSpec) -> Result<(), Error> {
+    let (least, most) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
+    if least < 1 {
+        return Err(Error::invalid_value(key, "spec.minReplicas", &least, "must be greater than or equal to 1"));
+    }
+    if most < 1 {
+        return Err(Error::invalid_value(key, "spec.maxReplicas", &most, "must be greater than 0"));
+    }
+    if most < least {
+        let why = "must be greater than or equal to `minReplicas`";
+        return Err(Error::invalid_value(key, "spec.maxReplicas", &most, why));
+    }
+    for (field, text) in [("kind", &spec.scale_target_ref.kind), ("name", &spec.scale_target_ref.name)] {
+        if text.is_empty() {
+            return Err(Error::required(key, &format!("spec.scaleTargetRef.{field}"), ""));
+        }
+    }
+    Ok(())
 }
 
 fn images(key: &Key, spec: &PodSpec) -> Result<(), Error> {
