@@ -34,6 +34,9 @@ pub(crate) use pods::Report;
 /// Namespaces of every cluster, and Istio's own; they cannot be deleted.
 pub(crate) const NAMESPACES: [&str; 5] = ["default", pilot::SYSTEM, "kube-node-lease", "kube-public", "kube-system"];
 
+/// Where kubectl keeps what it applied last.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Everything there is to know. `P` answers for a pod on the data plane.
 pub(crate) struct State<P> {
     pub(crate) registry: Registry,
@@ -67,6 +70,26 @@ impl<P> Default for Work<P> {
     }
 }
 
+/// The runtime class of Spin; its name and its handler are runtime-class-manager's. It is as `kubectl apply` would have made
+/// it, note included: whoever applies his own is not warned that this one was made otherwise.
+fn built_in_class() -> RuntimeClass {
+    const NAME: &str = "wasmtime-spin-v2";
+    const HANDLER: &str = "spin-v2";
+    let applied = serde_json::json!({
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"annotations": {}, "name": NAME},
+        "handler": HANDLER,
+    });
+    let annotations = [(BUILT_IN, "true".to_owned()), (LAST_APPLIED, format!("{applied}\n"))];
+    let annotations = annotations.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    RuntimeClass {
+        metadata: ObjectMeta { name: Some(NAME.to_owned()), annotations: Some(annotations), ..ObjectMeta::default() },
+        handler: HANDLER.to_owned(),
+        ..RuntimeClass::default()
+    }
+}
+
 impl<P: Clone> State<P> {
     /// A cluster as it is before anyone applies anything: its namespaces, its node, and the runtime class of Spin.
     pub(crate) fn new(world: &World, machine: &Machine) -> Self {
@@ -87,17 +110,17 @@ impl<P: Clone> State<P> {
         let meta = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let namespaces =
             NAMESPACES.map(|name| Namespace { metadata: meta(name), ..Namespace::default() }.into_object());
-        // The name and the handler are runtime-class-manager's.
-        let annotations = Some([(BUILT_IN.to_owned(), "true".to_owned())].into());
-        let class = RuntimeClass {
-            metadata: ObjectMeta { annotations, ..meta("wasmtime-spin-v2") },
-            handler: "spin-v2".to_owned(),
-            ..RuntimeClass::default()
-        };
+        let class = built_in_class();
         let mut node = machine::node(machine);
         for object in namespaces.into_iter().chain([class.into_object(), node.clone().into_object()]) {
             // Of an empty store nobody can ask too much.
             let _ = state.registry.create(object, false);
+        }
+        for namespace in NAMESPACES {
+            let task = Task::Account { namespace: namespace.to_owned() };
+            for action in task.actions(&state.registry.store) {
+                state.act(&task, action);
+            }
         }
         node.status = Some(machine::status(machine, &state.registry.store.now()));
         let _ = state.registry.update(node.into_object(), Part::Status, false);

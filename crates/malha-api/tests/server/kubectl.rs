@@ -51,6 +51,12 @@ apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: posts}
 spec: {host: posts}
+---
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: wasmtime-spin-v2}
+handler: spin-v2
+scheduling: {nodeSelector: {spin: 'true'}}
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +76,7 @@ async fn kubectl_finds_its_way() {
         (&["api-resources"], true, "networking.istio.io/v1"),
         (&["explain", "deployment.spec.replicas"], true, "replicas <integer>"),
         (&["diff", "-f", file], false, "+  name: posts"),
+        (&["apply", "-f", file, "--dry-run=server", "-o", "name"], true, "runtimeclass.node.k8s.io/wasmtime-spin-v2"),
         (&["apply", "-f", file], true, "deployment.apps/posts created"),
         (&["apply", "-f", file], true, "deployment.apps/posts unchanged"),
         (&["apply", "-f", file], true, "destinationrule.networking.istio.io/posts unchanged"),
@@ -147,6 +154,7 @@ async fn kubectl_finds_its_way() {
         let (went_well, text) = kubectl(home.path(), arguments).await;
         assert_eq!(went_well, *well, "kubectl {arguments:?}: {text}");
         assert!(text.contains(words), "kubectl {arguments:?}: {text}");
+        assert!(!text.contains("missing the kubectl.kubernetes.io/last-applied"), "kubectl {arguments:?}: {text}");
     }
     running.drain(Duration::from_secs(5)).await;
 }

@@ -10,6 +10,7 @@ pub(crate) mod deployment;
 pub(crate) mod garbage;
 pub(crate) mod replica_set;
 pub(crate) mod service;
+pub(crate) mod service_account;
 pub(crate) mod terminating;
 
 use std::collections::BTreeSet;
@@ -50,6 +51,8 @@ pub(crate) enum Task {
     Garbage { owner: String },
     /// What an object that is being deleted still waits for.
     Terminating(Key),
+    /// The service account that a namespace has.
+    Account { namespace: String },
     /// The kubelet's part.
     Pod(Key),
     /// A replica set's pods.
@@ -71,7 +74,7 @@ impl Task {
             | Self::Service(key)
             | Self::Terminating(key)
             | Self::Pod(key) => Some(key),
-            Self::Garbage { .. } | Self::Events => None,
+            Self::Garbage { .. } | Self::Account { .. } | Self::Events => None,
         }
     }
 
@@ -80,6 +83,7 @@ impl Task {
         match self {
             Self::Garbage { owner } => garbage::sync(store, owner),
             Self::Terminating(key) => terminating::sync(store, key),
+            Self::Account { namespace } => service_account::sync(store, namespace),
             Self::Deployment(key) => deployment::sync(store, key),
             Self::ReplicaSet(key) => replica_set::sync(store, key),
             Self::Service(key) => service::sync(store, key),
@@ -111,6 +115,10 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
         }
     }
     match object {
+        Object::Namespace(_) => drop(tasks.insert(Task::Account { namespace: key.name })),
+        Object::ServiceAccount(_) if change.kind == ChangeKind::Deleted && key.name == service_account::DEFAULT => {
+            tasks.insert(Task::Account { namespace: key.namespace });
+        }
         Object::Deployment(_) => drop(tasks.insert(Task::Deployment(key))),
         Object::ReplicaSet(set) => {
             if object.controller().is_none() && change.kind != ChangeKind::Deleted {
