@@ -59,6 +59,7 @@ pub(super) fn draft(
         return Err(Failure::bad_request(cannot_be_handled(resource, version, "the body is no object")));
     };
     check_type(target, &mut fields)?;
+    put_where_the_url_says(target, &mut fields);
     if let Some(why) = mismatch(resource, version, body) {
         return Err(Failure::bad_request(cannot_be_handled(resource, version, &why)));
     }
@@ -128,6 +129,16 @@ fn check_type(target: &Target, fields: &mut Map<String, Value>) -> Result<(), Fa
     fields.insert("apiVersion".to_owned(), want.into());
     fields.insert("kind".to_owned(), kind.name().into());
     Ok(())
+}
+
+/// A body that names no namespace is for the one of the URL (`EnsureObjectNamespaceMatchesRequestNamespace`).
+fn put_where_the_url_says(target: &Target, fields: &mut Map<String, Value>) {
+    let Some(namespace) = &target.namespace else { return };
+    if let Value::Object(meta) = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()))
+        && meta.get("namespace").is_none_or(|given| given.is_null() || given == "")
+    {
+        meta.insert("namespace".to_owned(), namespace.as_str().into());
+    }
 }
 
 /// Puts a new object where the URL says.

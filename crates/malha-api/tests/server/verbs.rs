@@ -311,3 +311,56 @@ async fn an_autoscaler_is_the_same_in_both_of_its_versions() {
          equal to `minReplicas`"
     );
 }
+
+#[tokio::test]
+async fn every_namespace_has_a_service_account() {
+    let harness = Harness::new();
+    let accounts = |namespace: &str| format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
+    for namespace in ["default", "kube-system"] {
+        assert_eq!(harness.get(&accounts(namespace)).await.code, 200, "{namespace}");
+    }
+    harness.post("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}})).await;
+    let first = harness.get(&accounts("shop")).await.json();
+    assert_eq!(harness.delete(&accounts("shop")).await.code, 200);
+    let second = harness.get(&accounts("shop")).await.json();
+    assert!(second["metadata"]["uid"].is_string() && second["metadata"]["uid"] != first["metadata"]["uid"], "{second}");
+    harness.delete("/api/v1/namespaces/shop").await;
+    assert_eq!(harness.get(&accounts("shop")).await.code, 404);
+    assert_eq!(harness.get("/api/v1/namespaces/shop").await.code, 404);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_wherever_it_is_not_and_only_a_create_asks_for_the_namespace() {
+    let harness = Harness::new();
+    let maps = "/api/v1/namespaces/nowhere/configmaps";
+    let path = format!("{maps}/a");
+    let merge = "application/merge-patch+json";
+    for answer in [
+        harness.get(&path).await,
+        harness.delete(&path).await,
+        harness.put(&path, &config("a", "1")).await,
+        harness.write(Method::PATCH, &path, merge, json!({"data": {"a": "b"}})).await,
+    ] {
+        assert_eq!(answer.failure(), (404, "NotFound".to_owned(), "configmaps \"a\" not found".to_owned()));
+    }
+    assert_eq!(harness.get(maps).await.json()["items"], json!([]));
+    assert_eq!(harness.post(maps, &config("a", "1")).await.failure().2, "namespaces \"nowhere\" not found");
+    let apply = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let kind = "application/apply-patch+yaml";
+    let applied = harness.write(Method::PATCH, &format!("{path}?fieldManager=me"), kind, apply).await;
+    assert_eq!(applied.failure().2, "namespaces \"nowhere\" not found");
+    // A body that names no namespace is for that of the URL.
+    harness.post("/api/v1/namespaces", &json!({"metadata": {"name": "nowhere"}})).await;
+    assert_eq!(harness.post(maps, &config("a", "1")).await.json()["metadata"]["namespace"], "nowhere");
+    assert_eq!(harness.put(&path, &config("a", "2")).await.json()["data"]["key"], "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn being_bound_to_a_node_is_no_new_generation_of_a_pod() {
+    let harness = Harness::new();
+    harness.post(DEPLOYMENTS, &deployment("a")).await;
+    harness.cluster.settled().await;
+    let pods = harness.get("/api/v1/namespaces/default/pods").await.json();
+    let pod = &pods["items"][0];
+    assert_eq!((&pod["spec"]["nodeName"], &pod["metadata"]["generation"]), (&json!("malha"), &json!(1)), "{pod}");
+}
