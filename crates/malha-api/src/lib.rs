@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod cluster;
 mod document;
+mod field_error;
 mod forward;
 mod health;
 mod list;

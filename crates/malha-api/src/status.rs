@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use malha_cluster::resource::Resource;
-use malha_cluster::{Cause, DecodeError, Error, Key, Kind, qualified};
+use malha_cluster::{Cause, DecodeError, Error, Key, Kind};
 use serde_json::{Map, Value, json};
 
+use crate::field_error::{self, FieldError};
 use crate::patch::PatchError;
 
 /// A request that fails.
@@ -91,22 +92,9 @@ impl Failure {
     pub(crate) fn of_decode(error: DecodeError, kind: Kind, version: &str, name: &str) -> Self {
         match error {
             DecodeError::Rules(findings) => {
-                let causes: Vec<_> = findings.iter().map(|finding| split(&finding.message, kind)).collect();
-                let listed: Vec<_> = causes
-                    .iter()
-                    .map(
-                        |(field, message)| {
-                            if field.is_empty() { (*message).to_owned() } else { format!("{field}: {message}") }
-                        },
-                    )
-                    .collect();
-                let listed =
-                    if let [one] = listed.as_slice() { one.clone() } else { format!("[{}]", listed.join(", ")) };
-                let message = format!("{} \"{name}\" is invalid: {listed}", qualified(kind));
-                let mut failure = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
-                failure = failure.about(group(kind), kind.name(), name);
-                failure.set_causes(causes.iter().map(|(field, message)| ("FieldValueInvalid", *message, *field)));
-                failure
+                let found = findings.iter().map(|finding| field_error::of(finding, kind.name()));
+                let causes = found.map(|FieldError { reason, field, message }| Cause { reason, field, message });
+                Error::Invalid { key: Key::new(kind, "", name), causes: causes.collect() }.into()
             }
             other @ DecodeError::Shape(_) => {
                 Self::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {other}"))
@@ -162,15 +150,6 @@ impl Failure {
 /// The group of a kind: `apps`.
 fn group(kind: Kind) -> &'static str {
     kind.plural().split_once('.').map_or("", |(_, group)| group)
-}
-
-/// `FIELD of KIND NAME: message`, as malha-manifest says it, in its parts.
-fn split(message: &str, kind: Kind) -> (&str, &str) {
-    let found = message.split_once(": ").and_then(|(place, rest)| {
-        let (field, of) = place.split_once(" of ")?;
-        (of.starts_with(kind.name()) && !field.contains(' ')).then_some((field, rest))
-    });
-    found.unwrap_or(("", message))
 }
 
 impl From<Error> for Failure {
@@ -240,14 +219,5 @@ mod tests {
         let status = Failure::from(Error::NamespaceNotFound { key: Key::new(Kind::Pod, "shop", "a") }).status();
         assert_eq!(status["details"], json!({"name": "shop", "kind": "namespaces"}));
         assert_eq!(status["message"], "namespaces \"shop\" not found");
-    }
-
-    #[test]
-    fn a_finding_of_a_manifest_says_its_field() {
-        assert_eq!(
-            split("spec.http[0].timeout of VirtualService route: `2 sec` is not a duration", Kind::VirtualService),
-            ("spec.http[0].timeout", "`2 sec` is not a duration")
-        );
-        assert_eq!(split("no such thing", Kind::Pod), ("", "no such thing"));
     }
 }

@@ -364,3 +364,25 @@ async fn being_bound_to_a_node_is_no_new_generation_of_a_pod() {
     let pod = &pods["items"][0];
     assert_eq!((&pod["spec"]["nodeName"], &pod["metadata"]["generation"]), (&json!("malha"), &json!(1)), "{pod}");
 }
+
+#[tokio::test]
+async fn what_a_manifest_lacks_is_refused_in_the_api_servers_words() {
+    let harness = Harness::new();
+    let mut object = deployment("a");
+    object["spec"]["template"]["spec"]["containers"][0]["image"] = Value::Null;
+    let answer = harness.post(DEPLOYMENTS, &object).await;
+    assert_eq!(
+        answer.failure(),
+        (
+            422,
+            "Invalid".to_owned(),
+            "Deployment.apps \"a\" is invalid: spec.template.spec.containers[0].image: Required value".to_owned()
+        )
+    );
+    assert_eq!(
+        answer.json()["details"]["causes"],
+        json!([{
+            "reason": "FieldValueRequired", "message": "Required value", "field": "spec.template.spec.containers[0].image",
+        }])
+    );
+}
