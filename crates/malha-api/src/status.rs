@@ -88,6 +88,15 @@ impl Failure {
         failure
     }
 
+    /// 422: what a patch leaves is no object of the kind (apiserver `handlers/patch.go`). `shown` is the patch or what it made.
+    pub(crate) fn invalid_patch(shown: &str, why: &str) -> Self {
+        let message = format!("Invalid value: {}: {why}", Value::from(shown));
+        let mut failure =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!(" \"\" is invalid: patch: {message}"));
+        failure.set_causes([("FieldValueInvalid", message.as_str(), "patch")].into_iter());
+        failure
+    }
+
     /// What could not be read as an object.
     pub(crate) fn of_decode(error: DecodeError, kind: Kind, version: &str, name: &str) -> Self {
         match error {

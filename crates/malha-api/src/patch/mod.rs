@@ -100,6 +100,17 @@ impl Patch {
     }
 }
 
+impl Patch {
+    /// What an API server shows of a patch that makes no object: a strategic one itself, as Go's `%+v` prints it; of another, the
+    /// object that it made.
+    pub(crate) fn shown(&self, made: &Value) -> String {
+        match self {
+            Self::Strategic(patch) => error::go(patch),
+            Self::Json(_) | Self::Merge(_) => made.to_string(),
+        }
+    }
+}
+
 /// The object with the patch carried out, without a look at managed fields: for them, see [`track_update`].
 pub fn apply_patch(kind: Kind, live: &Value, patch: &Patch) -> Result<Value, PatchError> {
     match patch {

@@ -4,15 +4,17 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use malha_cluster::resource::Resource;
-use malha_cluster::{Decoded, Error, Key, Object, decode, encode};
+use malha_cluster::{DecodeError, Decoded, Error, Key, Object, decode, encode};
 use malha_manifest::Diagnostic;
 use serde_json::{Map, Value};
 
 use super::services;
+use crate::patch::Patch;
 use crate::protobuf;
 use crate::request::Target;
 use crate::schema::validate::{
-    self, Body, FieldValidation, cannot_be_handled, invalid, mismatch, prune, strict_error, strict_findings,
+    self, Body, FieldValidation, cannot_be_handled, invalid, merge_mismatch, mismatch, prune, strict_error,
+    strict_findings,
 };
 use crate::status::Failure;
 
@@ -46,29 +48,62 @@ pub(super) struct Draft {
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads an object of the target's kind, which is to replace `live` if that is there. Unknown fields are refused, or dropped
-/// with a warning, or dropped.
+/// What an object is made of, beside its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Made<'a> {
+    /// It is new, or in the place of this one.
+    Whole(Option<&'a Object>),
+    /// A patch made it of this one. Of the patch, what was said twice in it.
+    Patched { live: &'a Object, patch: &'a Patch, twice: &'a [String] },
+}
+
+impl Made<'_> {
+    fn live(&self) -> Option<&Object> {
+        match self {
+            Self::Whole(live) => *live,
+            Self::Patched { live, .. } => Some(live),
+        }
+    }
+
+    /// The refusal of what is no object of the target's kind.
+    fn undecodable(&self, target: &Target, body: &Body, why: &str) -> Failure {
+        match self {
+            Self::Whole(_) => Failure::bad_request(cannot_be_handled(target.resource, target.version, why)),
+            Self::Patched { patch, .. } => Failure::invalid_patch(&patch.shown(&body.to_value()), why),
+        }
+    }
+}
+
+/// Reads an object of the target's kind. Unknown fields are refused, or dropped with a warning, or dropped.
 pub(super) fn draft(
     target: &Target,
     body: &Body,
-    live: Option<&Object>,
+    made: Made<'_>,
     validation: FieldValidation,
 ) -> Result<Draft, Failure> {
     let (resource, version) = (target.resource, target.version);
     let Value::Object(mut fields) = body.to_value() else {
-        return Err(Failure::bad_request(cannot_be_handled(resource, version, "the body is no object")));
+        return Err(made.undecodable(target, body, "the body is no object"));
     };
     check_type(target, &mut fields)?;
     put_where_the_url_says(target, &mut fields);
-    if let Some(why) = mismatch(resource, version, body) {
-        return Err(Failure::bad_request(cannot_be_handled(resource, version, &why)));
+    let strategic = matches!(made, Made::Patched { patch: Patch::Strategic(_), .. });
+    let misfit = if strategic { merge_mismatch } else { mismatch };
+    if let Some(why) = misfit(resource, version, body) {
+        return Err(made.undecodable(target, body, &why));
     }
-    let mut warnings = strict_findings(resource, version, body);
+    let mut warnings = match made {
+        Made::Patched { twice, .. } => twice.to_vec(),
+        Made::Whole(_) => Vec::new(),
+    };
+    let unknown = strict_findings(resource, version, body);
+    let prunes = !unknown.is_empty();
+    warnings.extend(unknown);
     if !warnings.is_empty() && validation == FieldValidation::Strict {
-        return Err(Failure::bad_request(cannot_be_handled(resource, version, &strict_error(&warnings))));
+        return Err(made.undecodable(target, body, &strict_error(&warnings)));
     }
     let mut value = Value::Object(fields);
-    if !warnings.is_empty() {
+    if prunes {
         prune(resource, version, &mut value);
     }
     if validation == FieldValidation::Ignore {
@@ -79,10 +114,13 @@ pub(super) fn draft(
     if !causes.is_empty() {
         return Err(Error::Invalid { key: Key::new(resource.kind, "", name), causes }.into());
     }
-    if let Some(Object::Service(_)) = live {
-        services::drop_type_dependent(&mut value, &live.map(Object::to_json).unwrap_or_default());
+    if let Some(live @ Object::Service(_)) = made.live() {
+        services::drop_type_dependent(&mut value, &live.to_json());
     }
-    let decoded = decode(resource.kind, value);
+    let decoded = match decode(resource.kind, value) {
+        Err(DecodeError::Shape(why)) => return Err(made.undecodable(target, body, &why)),
+        decoded => decoded,
+    };
     let Decoded { object, findings } =
         decoded.map_err(|error| Failure::of_decode(error, resource.kind, version, &name))?;
     warnings.extend(findings.into_iter().map(said));

@@ -6,13 +6,13 @@ use malha_cluster::{Object, Part, Registry};
 use serde_json::Value;
 
 use super::Call;
-use super::body::{Draft, check_name, content_type, draft, news, typed_patch_error};
+use super::body::{Draft, Made, check_name, content_type, draft, news, typed_patch_error};
 use super::write::{Writer, unchanged, updated};
 use crate::cluster::write;
 use crate::patch::{Manager, Patch, PatchType, apply_patch, server_side_apply};
 use crate::request::Target;
 use crate::respond::{self, Body};
-use crate::schema::validate::{self, FieldValidation, duplicate_keys};
+use crate::schema::validate::{self, FieldValidation, duplicate_fields, duplicate_keys};
 use crate::status::Failure;
 use crate::view::shown;
 
@@ -33,7 +33,9 @@ pub(super) fn patch(
             let why = "Forbidden: may not be specified for non-apply patch".to_owned();
             return Err(Failure::invalid_options("PatchOptions", &[("FieldValueForbidden", "force", why)]));
         }
-        let patched = |registry: &mut Registry| patched(registry, target, name, &patch, part, validation, &writer);
+        let twice = said_twice(&patch, body);
+        let patched =
+            |registry: &mut Registry| patched(registry, target, name, (&patch, &twice), part, validation, &writer);
         (false, write(control, patched)?)
     } else {
         if call.params.get("fieldManager").is_none() {
@@ -53,11 +55,20 @@ pub(super) fn patch(
     Ok(response)
 }
 
+/// What a patch says twice, which is as wrong in it as in an object.
+fn said_twice(patch: &Patch, body: &[u8]) -> Vec<String> {
+    let found = validate::Body::json(body).map(|body| duplicate_fields(&body)).unwrap_or_default();
+    match patch {
+        Patch::Json(_) => found.into_iter().map(|finding| format!("json patch {finding}")).collect(),
+        Patch::Merge(_) | Patch::Strategic(_) => found,
+    }
+}
+
 fn patched(
     registry: &mut Registry,
     target: &Target,
     name: &str,
-    patch: &Patch,
+    (patch, twice): (&Patch, &[String]),
     part: Part,
     validation: FieldValidation,
     writer: &Writer,
@@ -65,7 +76,8 @@ fn patched(
     let live = registry.store().find(&target.key(name)).cloned();
     let live = live.ok_or_else(|| Failure::not_found(target.resource, name))?;
     let value = apply_patch(target.resource.kind, &shown(&live, target.version), patch)?;
-    let Draft { mut object, mut warnings } = draft(target, &validate::Body::of(&value), Some(&live), validation)?;
+    let made = Made::Patched { live: &live, patch, twice };
+    let Draft { mut object, mut warnings } = draft(target, &validate::Body::of(&value), made, validation)?;
     check_name(target, name, &mut object)?;
     news(&mut warnings, target, &live);
     let object = updated(registry, target, object, part, writer)?;
@@ -87,7 +99,8 @@ fn applied(
     let (resource, version) = (target.resource, target.version);
     let namespace = target.namespace.as_deref().unwrap_or_default();
     if let Some(why) = typed_patch_error(resource, version, &format!("{namespace}/{name}"), config) {
-        return Err(Failure::bad_request(why));
+        // An error that the API server has no word for.
+        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", why));
     }
     let twice = duplicate_keys(config);
     if validation == FieldValidation::Strict
@@ -108,7 +121,7 @@ fn applied(
     let manager = Manager { name: &writer.manager, api_version: &api_version, subresource, time: &time };
     let value = server_side_apply(resource.kind, before.as_ref(), &config, &manager, force)?;
     let body = validate::Body::of(&value);
-    let Draft { mut object, mut warnings } = draft(target, &body, live.as_ref(), FieldValidation::Ignore)?;
+    let Draft { mut object, mut warnings } = draft(target, &body, Made::Whole(live.as_ref()), FieldValidation::Ignore)?;
     if validation == FieldValidation::Warn {
         warnings.extend(twice);
     }

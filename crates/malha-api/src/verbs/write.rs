@@ -6,7 +6,7 @@ use malha_cluster::{Object, Part, Registry};
 use serde_json::Value;
 
 use super::Call;
-use super::body::{Draft, check_name, draft, news, place, read};
+use super::body::{Draft, Made, check_name, draft, news, place, read};
 use crate::cluster::{read as look, write};
 use crate::patch::{Manager, keep_times, track_update};
 use crate::request::Target;
@@ -30,7 +30,7 @@ impl Writer {
 pub(super) fn create(call: Call<'_>, target: &Target, body: &[u8]) -> Result<Response<Body>, Failure> {
     let view = call.view(target)?;
     let (validation, writer) = (call.params.validation()?, Writer::of(call)?);
-    let Draft { mut object, warnings } = draft(target, &read(call.parts, body)?, None, validation)?;
+    let Draft { mut object, warnings } = draft(target, &read(call.parts, body)?, Made::Whole(None), validation)?;
     place(target, &mut object)?;
     let stored = write(call.shared.control.as_ref(), |registry| created(registry, target, object, &writer))?;
     let mut response = call.json(StatusCode::CREATED, &view.one(&stored));
@@ -49,7 +49,8 @@ pub(super) fn update(
     let (validation, writer) = (call.params.validation()?, Writer::of(call)?);
     let key = target.key(name);
     let live = look(call.shared.control.as_ref(), |store| store.find(&key).cloned());
-    let Draft { mut object, mut warnings } = draft(target, &read(call.parts, body)?, live.as_ref(), validation)?;
+    let made = Made::Whole(live.as_ref());
+    let Draft { mut object, mut warnings } = draft(target, &read(call.parts, body)?, made, validation)?;
     check_name(target, name, &mut object)?;
     if let Some(live) = live {
         news(&mut warnings, target, &live);

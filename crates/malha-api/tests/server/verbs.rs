@@ -386,3 +386,47 @@ async fn what_a_manifest_lacks_is_refused_in_the_api_servers_words() {
         }])
     );
 }
+
+#[tokio::test]
+async fn a_patch_that_leaves_no_object_is_unprocessable() {
+    let harness = Harness::new();
+    harness.post(DEPLOYMENTS, &deployment("a")).await;
+    let path = format!("{DEPLOYMENTS}/a?fieldValidation=Strict");
+    let (strategic, merge) = ("application/strategic-merge-patch+json", "application/merge-patch+json");
+    let unknown = "strict decoding error: unknown field \"spec.replica\"";
+    for (kind, patch, shown, why) in [
+        (strategic, r#"{"spec":{"replica":2}}"#, "map[spec:map[replica:2]]", unknown),
+        (strategic, r#"{"spec":{"replicas":"two"}}"#, "map[spec:map[replicas:two]]", "unrecognized type: int32"),
+        (
+            strategic,
+            r#"{"spec":{"replicas":2,"replicas":3}}"#,
+            "map[spec:map[replicas:3]]",
+            "strict decoding error: duplicate field \"spec.replicas\"",
+        ),
+        (merge, r#"{"spec":{"replica":2}}"#, "{\\\"apiVersion\\\":\\\"apps/v1\\\"", unknown),
+        (
+            merge,
+            r#"{"spec":{"replicas":"two"}}"#,
+            "{\\\"apiVersion\\\":\\\"apps/v1\\\"",
+            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+    ] {
+        let (code, reason, message) = harness.write(Method::PATCH, &path, kind, patch).await.failure();
+        assert_eq!((code, reason.as_str()), (422, "Invalid"), "{patch}: {message}");
+        let head = format!(" \"\" is invalid: patch: Invalid value: \"{shown}");
+        assert!(message.starts_with(&head) && message.ends_with(&format!("\": {why}")), "{patch}: {message}");
+    }
+    let apply = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replica: 5}\n";
+    let path = format!("{path}&fieldManager=me");
+    let applied = harness.write(Method::PATCH, &path, "application/apply-patch+yaml", apply).await;
+    assert_eq!(
+        applied.failure(),
+        (
+            500,
+            String::new(),
+            "failed to create typed patch object (default/a; apps/v1, Kind=Deployment): .spec.replica: field not declared \
+             in schema"
+                .to_owned()
+        )
+    );
+}

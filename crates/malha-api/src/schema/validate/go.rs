@@ -12,6 +12,16 @@ const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
 
+/// Who reads the value, which decides the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// `encoding/json`.
+    Json,
+    /// `runtime.DefaultUnstructuredConverter`, which makes objects of what a strategic merge has left
+    /// (apimachinery `pkg/runtime/converter.go`).
+    Converter,
+}
+
 /// Where a value stands: the struct that holds its field, and the fields that lead to it.
 #[derive(Clone)]
 struct Place<'a> {
@@ -20,19 +30,19 @@ struct Place<'a> {
 }
 
 /// The first mismatch of an object. Of a custom resource nothing but its metadata is a Go type.
-pub(super) fn mismatch(root: &Node, name: &str, custom: bool) -> Option<String> {
+pub(super) fn mismatch(root: &Node, name: &str, custom: bool, reader: Reader) -> Option<String> {
     let (name, value) = components().get_key_value(name)?;
     let schema = Schema { name: Some(name), value };
-    let Node::Map(fields) = root else { return decode(root, schema, None) };
+    let Node::Map(fields) = root else { return decode(root, schema, None, reader) };
     if custom {
         let place = Place { holder: short(name), fields: "metadata".to_owned() };
         let metadata = fields.iter().find(|(key, _)| key == "metadata")?;
-        return decode(&metadata.1, schema.field("metadata")?, Some(&place));
+        return decode(&metadata.1, schema.field("metadata")?, Some(&place), reader);
     }
-    decode(root, schema, None)
+    decode(root, schema, None, reader)
 }
 
-fn decode(node: &Node, schema: Schema<'_>, place: Option<&Place<'_>>) -> Option<String> {
+fn decode(node: &Node, schema: Schema<'_>, place: Option<&Place<'_>>, reader: Reader) -> Option<String> {
     if matches!(node, Node::Null) {
         return None;
     }
@@ -50,23 +60,27 @@ fn decode(node: &Node, schema: Schema<'_>, place: Option<&Place<'_>>) -> Option<
                     _ => key.clone(),
                 };
                 let holder = schema.name.map_or("", short);
-                decode(value, inside, Some(&Place { holder, fields }))
+                decode(value, inside, Some(&Place { holder, fields }), reader)
             } else {
                 // Keys of maps are no fields: what is wrong is said of the map's own field.
-                decode(value, schema.values()?, place)
+                decode(value, schema.values()?, place, reader)
             }
         }),
         (Some("array"), Node::List(items)) => {
             let inside = schema.items()?;
-            items.iter().find_map(|item| decode(item, inside, place))
+            items.iter().find_map(|item| decode(item, inside, place, reader))
         }
         (Some("string"), Node::Text(text)) => (schema.format() == Some("byte")).then(|| base64(text)).flatten(),
         (Some("boolean"), Node::Bool(_)) | (Some("number"), Node::Number(_)) | (None, _) => None,
         (Some("integer"), Node::Number(number)) => {
             let fits =
                 number.as_i64().is_some_and(|value| schema.format() != Some("int32") || i32::try_from(value).is_ok());
-            (!fits).then(|| cannot(&format!("number {number}"), &go_type(schema), place))
+            (!fits).then(|| match reader {
+                Reader::Json => cannot(&format!("number {number}"), &go_type(schema), place),
+                Reader::Converter => not_converted(node, schema),
+            })
         }
+        _ if reader == Reader::Converter => Some(not_converted(node, schema)),
         _ => Some(cannot(word(node), &go_type(schema), place)),
     }
 }
@@ -80,6 +94,29 @@ fn word(node: &Node) -> &'static str {
         Node::Text(_) => "string",
         Node::List(_) => "array",
         Node::Map(_) => "object",
+    }
+}
+
+/// What the converter says of a value that it cannot make the field's of.
+fn not_converted(node: &Node, schema: Schema<'_>) -> String {
+    let from = match node {
+        Node::Null => "<nil>",
+        Node::Bool(_) => "bool",
+        Node::Number(number) if number.is_f64() => "float64",
+        Node::Number(_) => "int64",
+        Node::Text(_) => "string",
+        Node::List(_) => "slice",
+        Node::Map(_) => "map",
+    };
+    match schema.kind() {
+        Some("object") if schema.name.is_some() => format!("cannot restore struct from: {from}"),
+        Some("object") => format!("cannot restore map from {from}"),
+        Some("array") => format!("cannot restore slice from {from}"),
+        // What Go itself would convert has an error of its own.
+        _ => match (node, go_type(schema)) {
+            (Node::Number(_), into) if into != "bool" => format!("cannot convert {from} to {into}"),
+            (_, into) => format!("unrecognized type: {into}"),
+        },
     }
 }
 

@@ -69,7 +69,8 @@ pub fn strict_error(findings: &[String]) -> String {
     format!("strict decoding error: {}", findings.join(", "))
 }
 
-/// What an apply says of fields that the kind does not have (structured-merge-diff): a bad request in any case.
+/// What an apply says of fields that the kind does not have (structured-merge-diff): an error without a
+/// reason (500) in any case.
 ///
 /// `namespaced_name` is `NAMESPACE/NAME`, or `/NAME` without a namespace.
 pub fn typed_patch_error(resource: &Resource, version: &str, namespaced_name: &str, body: &Body) -> Option<String> {
@@ -90,7 +91,18 @@ pub fn typed_patch_error(resource: &Resource, version: &str, namespaced_name: &s
 /// The first value whose type is not that of its field, as Go's decoder puts it: `json: cannot unmarshal string into Go struct
 /// field DeploymentSpec.spec.replicas of type int32`. Of custom resources, in `metadata` only: for the rest, see [`invalid`].
 pub fn mismatch(resource: &Resource, version: &str, body: &Body) -> Option<String> {
-    go::mismatch(body.root(), &name_of(resource, version), is_istio(resource))
+    go::mismatch(body.root(), &name_of(resource, version), is_istio(resource), go::Reader::Json)
+}
+
+/// The first value whose type is not that of its field, as it is said of what a strategic merge has left: `unrecognized type:
+/// int32`.
+pub fn merge_mismatch(resource: &Resource, version: &str, body: &Body) -> Option<String> {
+    go::mismatch(body.root(), &name_of(resource, version), is_istio(resource), go::Reader::Converter)
+}
+
+/// Fields that a patch says twice: `duplicate field "spec.replicas"`.
+pub fn duplicate_fields(patch: &Body) -> Vec<String> {
+    strict::duplicates(patch.root())
 }
 
 /// `Deployment in version "v1" cannot be handled as a Deployment: …`: how the API server wraps what decoding says (400).

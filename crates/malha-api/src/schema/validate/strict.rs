@@ -72,6 +72,34 @@ fn walk(node: &Node, schema: Schema<'_>, path: &str, found: &mut Found) {
     }
 }
 
+/// Fields that are there twice, in anything that is JSON.
+pub(super) fn duplicates(root: &Node) -> Vec<String> {
+    let mut found = Found::default();
+    walk_any(root, "", &mut found);
+    found.all
+}
+
+fn walk_any(node: &Node, path: &str, found: &mut Found) {
+    match node {
+        Node::Map(fields) => {
+            let mut seen = BTreeSet::new();
+            for (key, value) in fields {
+                let path = below(path, key);
+                if !seen.insert(key) {
+                    found.add(format!("duplicate field {}", quoted(&path)));
+                }
+                walk_any(value, &path, found);
+            }
+        }
+        Node::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                walk_any(item, &format!("{path}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
