@@ -18,7 +18,7 @@ use crate::access::{self, Credentials};
 use crate::request::{Params, Place};
 use crate::respond::{self, Body};
 use crate::status::Failure;
-use crate::{discovery, health, metrics, openapi, verbs};
+use crate::{discovery, health, metrics, openapi, patch, schema, verbs};
 
 /// Bytes of a request's body (apiserver `pkg/server/config.go`, `MaxRequestBodyBytes`).
 const BODY: usize = 3 << 20;
@@ -45,8 +45,9 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// The API of `control`, for those who have the credentials.
+    /// The API of `control`, for those who have the credentials. What describes the kinds is made beside it.
     pub fn new(control: Arc<dyn ControlPlane>, credentials: Credentials, world: &World) -> Self {
+        drop(std::thread::spawn(describe));
         Self(Arc::new(Shared {
             control,
             credentials,
@@ -79,6 +80,8 @@ impl Api {
     {
         access::check_host(&parts)?;
         self.0.credentials.check(&parts.headers)?;
+        // Nobody waits for it with the objects locked.
+        describe();
         if let Some(response) = Self::fixed(&parts, &params) {
             return response;
         }
@@ -121,6 +124,12 @@ impl Api {
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         Some(if reads { answer } else { Err(Failure::method()) })
     }
+}
+
+/// Makes what every write looks at and is made once: the schemas, and the types of the fields.
+fn describe() {
+    schema::components();
+    patch::prepare();
 }
 
 fn moved(to: &str) -> Response<Body> {

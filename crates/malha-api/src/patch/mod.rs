@@ -29,6 +29,11 @@ pub use skeleton::fill;
 use malha_cluster::Kind;
 use serde_json::Value;
 
+/// Makes what patches look at, which is made once.
+pub(crate) fn prepare() {
+    types::Type::free();
+}
+
 /// The kinds of patches, by their content types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchType {
