@@ -1,5 +1,7 @@
 //! The real `kubectl port-forward` against the API, in both of its ways, and what it says where there is nothing to connect to.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::env;
 use std::future::ready;
 use std::process::Stdio;
