@@ -173,20 +173,7 @@ impl<N: Node> Cluster<N> {
 
     /// What each pod that runs has used, of those that the node measures.
     pub fn usage(&self) -> Vec<PodUsage> {
-        let running: Vec<_> = {
-            let state = self.0.state.lock();
-            let pods = state.registry.store().list::<Pod>().filter_map(|pod| {
-                let key = Key::new(Kind::Pod, pod.metadata.namespace.clone()?, pod.metadata.name.clone()?);
-                let container = pod.spec.as_ref()?.containers.first()?.name.clone();
-                let running = state.running(&key)?.clone();
-                Some((running, key, pod.metadata.uid.clone().unwrap_or_default(), container))
-            });
-            pods.collect()
-        };
-        let measured = running.into_iter().filter_map(|(running, pod, uid, container)| {
-            Some(PodUsage { pod, uid, container, usage: self.0.node.usage(&running)? })
-        });
-        measured.collect()
+        self.0.usage()
     }
 
     /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.
@@ -238,6 +225,30 @@ impl<N: Node> Cluster<N> {
 }
 
 impl<N: Node> Inner<N> {
+    /// What each pod that runs has used.
+    fn usage(&self) -> Vec<PodUsage> {
+        let running: Vec<_> = {
+            let state = self.state.lock();
+            let pods = state.registry.store().list::<Pod>().filter_map(|pod| {
+                let key = Key::new(Kind::Pod, pod.metadata.namespace.clone()?, pod.metadata.name.clone()?);
+                let container = pod.spec.as_ref()?.containers.first()?.name.clone();
+                let running = state.running(&key)?.clone();
+                Some((running, key, pod.metadata.uid.clone().unwrap_or_default(), container))
+            });
+            pods.collect()
+        };
+        let measured = running.into_iter().filter_map(|(running, pod, uid, container)| {
+            Some(PodUsage { pod, uid, container, usage: self.node.usage(&running)? })
+        });
+        measured.collect()
+    }
+
+    /// What each pod that runs has used, if it is time to measure.
+    fn samples(&self) -> Option<Vec<PodUsage>> {
+        let due = self.state.lock().samples_due();
+        due.then(|| self.usage())
+    }
+
     /// Writes, and carries out what follows: the new snapshot is out before a pod that is not in it any more is stopped.
     fn change<R>(self: &Arc<Self>, write: impl FnOnce(&mut State<N::Pod>) -> R) -> R {
         let mut state = self.state.lock();
@@ -329,7 +340,11 @@ async fn keep_time<N: Node>(cluster: Weak<Inner<N>>, mut wake: watch::Receiver<O
         tokio::select! {
             () = reached => {
                 let Some(cluster) = cluster.upgrade() else { return };
-                cluster.change(State::wake);
+                let samples = cluster.samples();
+                cluster.change(|state| {
+                    samples.into_iter().for_each(|used| state.take_samples(&used));
+                    state.wake();
+                });
             }
             changed = wake.changed() => if changed.is_err() { return },
         }

@@ -54,6 +54,7 @@ pub fn decode(kind: Kind, json: Json) -> Result<Decoded, DecodeError> {
         | Kind::ReplicaSet
         | Kind::Pod
         | Kind::HorizontalPodAutoscaler
+        | Kind::Lease
         | Kind::Event => typed(kind, json),
         _ => checked(kind, &json),
     }
@@ -99,6 +100,7 @@ fn typed(kind: Kind, mut json: Json) -> Result<Decoded, DecodeError> {
         Kind::ReplicaSet => read(json, Object::ReplicaSet),
         Kind::Pod => read(json, Object::Pod),
         Kind::HorizontalPodAutoscaler => read(json, Object::HorizontalPodAutoscaler),
+        Kind::Lease => read(json, Object::Lease),
         _ => read(json, Object::Event),
     }?;
     let mut findings = Vec::new();

@@ -35,6 +35,7 @@ pub(crate) enum Component {
     Deployments,
     ReplicaSets,
     EndpointSlices,
+    Autoscalers,
     Garbage,
 }
 
@@ -46,6 +47,7 @@ impl Component {
             Kind::Deployment => Self::Deployments,
             Kind::ReplicaSet => Self::ReplicaSets,
             Kind::Service => Self::EndpointSlices,
+            Kind::HorizontalPodAutoscaler => Self::Autoscalers,
             _ => Self::Garbage,
         }
     }
@@ -57,6 +59,7 @@ impl Component {
             Self::Deployments => "deployment-controller",
             Self::ReplicaSets => "replicaset-controller",
             Self::EndpointSlices => "endpoint-slice-controller",
+            Self::Autoscalers => "horizontal-pod-autoscaler",
             Self::Garbage => "garbage-collector-controller",
         }
     }

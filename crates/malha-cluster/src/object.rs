@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, Pod, PodSpec, Secret, Service, ServiceAccount,
 };
@@ -170,6 +171,7 @@ kinds! {
     PeerAuthentication "peerauthentications.security.istio.io" "security.istio.io/v1" namespaced,
     RequestAuthentication "requestauthentications.security.istio.io" "security.istio.io/v1" namespaced,
     AuthorizationPolicy "authorizationpolicies.security.istio.io" "security.istio.io/v1" namespaced,
+    Lease "leases.coordination.k8s.io" "coordination.k8s.io/v1" namespaced,
     Event "events" "v1" namespaced,
 }
 
@@ -209,6 +211,7 @@ impl Object {
             Self::ReplicaSet(object) => codec::plain(object.as_ref()),
             Self::Pod(object) => codec::plain(object.as_ref()),
             Self::HorizontalPodAutoscaler(object) => codec::plain(object.as_ref()),
+            Self::Lease(object) => codec::plain(object.as_ref()),
             Self::Event(object) => codec::plain(object.as_ref()),
             Self::Gateway(object) => codec::istio(self.kind(), object),
             Self::VirtualService(object) => codec::istio(self.kind(), object),

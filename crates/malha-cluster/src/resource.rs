@@ -68,6 +68,7 @@ pub const RESOURCES: &[Resource] = resources! {
     ReplicaSet "apps" V1 "replicasets" "replicaset" ["rs"], ALL SCALED;
     HorizontalPodAutoscaler "autoscaling" V2_V1 "horizontalpodautoscalers" "horizontalpodautoscaler" ["hpa"], ALL STATUS;
     EndpointSlice "discovery.k8s.io" V1 "endpointslices" "endpointslice" [], NONE NONE;
+    Lease "coordination.k8s.io" V1 "leases" "lease" [], NONE NONE;
     RuntimeClass "node.k8s.io" V1 "runtimeclasses" "runtimeclass" [], NONE NONE;
     CustomResourceDefinition "apiextensions.k8s.io" V1 "customresourcedefinitions" "customresourcedefinition" ["crd", "crds"],
         EXTENSIONS STATUS;

@@ -30,6 +30,26 @@ pub(crate) fn matches(selector: &LabelSelector, labels: Option<&Labels>) -> bool
         })
 }
 
+/// The selector as one text, by key (apimachinery `labels`, `Selector.String`).
+pub(crate) fn text(selector: &LabelSelector) -> String {
+    let pairs = selector.match_labels.iter().flatten().map(|(key, value)| (key, format!("{key}={value}")));
+    let expressions = selector.match_expressions.iter().flatten().map(|one| {
+        let mut values = one.values.clone().unwrap_or_default();
+        values.sort();
+        let (key, values) = (&one.key, values.join(","));
+        let text = match one.operator.as_str() {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.clone(),
+        };
+        (key, text)
+    });
+    let mut all: Vec<_> = pairs.chain(expressions).collect();
+    all.sort();
+    all.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",")
+}
+
 fn contains(labels: Option<&Labels>, wanted: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))
 }

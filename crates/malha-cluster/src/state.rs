@@ -4,6 +4,7 @@
 //! level-triggered and stops asking when all is as it should be), and builds at most one snapshot.
 
 mod pods;
+mod scaling;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::address::Pool;
 use crate::cluster::{Applied, Outcome};
+use crate::controllers::autoscaler::Autoscaling;
 use crate::controllers::{Action, Task, affected};
 use crate::error::Error;
 use crate::events::{self, Component, EventKind, Events, Happening};
@@ -47,6 +49,7 @@ pub(crate) struct State<P> {
     pod_ips: Pool,
     tasks: BTreeSet<Task>,
     timers: Timers,
+    autoscaling: Autoscaling,
     mesh_version: u64,
     mesh_changed: bool,
     pilot: pilot::Memory<P>,
@@ -101,6 +104,7 @@ impl<P: Clone> State<P> {
             pod_ips: Pool::pods(),
             tasks: BTreeSet::new(),
             timers: Timers::default(),
+            autoscaling: Autoscaling::default(),
             mesh_version: 0,
             mesh_changed: false,
             pilot: pilot::Memory::default(),
@@ -123,7 +127,9 @@ impl<P: Clone> State<P> {
             }
         }
         node.status = Some(machine::status(machine, &state.registry.store.now()));
-        let _ = state.registry.update(node.into_object(), Part::Status, false);
+        if let Ok(node) = state.registry.update(node.into_object(), Part::Status, false) {
+            let _ = state.registry.create(machine::lease(node.uid()).into_object(), false);
+        }
         state
     }
 
@@ -181,6 +187,8 @@ impl<P: Clone> State<P> {
             match self.tasks.pop_first() {
                 None => break,
                 Some(Task::Pod(key)) => self.kubelet(&key),
+                Some(Task::Autoscaler(key)) => self.autoscale(&key),
+                Some(Task::Samples) => self.await_samples(),
                 Some(Task::Events) => {
                     if let Some(after) = self.events.expire(&mut self.registry.store) {
                         self.timers.add(Instant::now() + after, Task::Events);

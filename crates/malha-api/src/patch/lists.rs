@@ -354,6 +354,7 @@ const ALWAYS: &[Always] = &[
     ("io.k8s.api.autoscaling.v2.PodsMetricStatus", &["current", "metric"], &[]),
     ("io.k8s.api.autoscaling.v2.ResourceMetricSource", &["target"], &[]),
     ("io.k8s.api.autoscaling.v2.ResourceMetricStatus", &["current"], &[]),
+    ("io.k8s.api.coordination.v1.Lease", &["metadata", "spec"], &[]),
     ("io.k8s.api.core.v1.CephFSVolumeSource", &[], &["monitors"]),
     ("io.k8s.api.core.v1.ConfigMap", &["metadata"], &[]),
     ("io.k8s.api.core.v1.Container", &["resources"], &[]),

@@ -284,6 +284,7 @@ pub(super) fn reset_fields(kind: Kind, subresource: &str) -> Fields {
             | Kind::Endpoints
             | Kind::EndpointSlice
             | Kind::Event
+            | Kind::Lease
             | Kind::RuntimeClass,
             _,
         ) => Fields::default(),

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler as FirstAutoscaler;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -192,7 +193,7 @@ impl Graph {
             };
         }
         root!(Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event Deployment ReplicaSet
-            HorizontalPodAutoscaler EndpointSlice RuntimeClass CustomResourceDefinition);
+            HorizontalPodAutoscaler EndpointSlice Lease RuntimeClass CustomResourceDefinition);
         let first_autoscaler = schemas.subschema_for::<FirstAutoscaler>().to_value();
         let metadata = schemas.subschema_for::<ObjectMeta>().to_value();
         let definitions = schemas.take_definitions(true);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v1::{HorizontalPodAutoscaler as FirstAutoscaler, Scale};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -51,7 +52,7 @@ pub(super) fn components() -> BTreeMap<String, Value> {
     }
     take! {
         Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event
-        Deployment ReplicaSet HorizontalPodAutoscaler EndpointSlice RuntimeClass CustomResourceDefinition
+        Deployment ReplicaSet HorizontalPodAutoscaler EndpointSlice Lease RuntimeClass CustomResourceDefinition
         FirstAutoscaler Scale Eviction DeleteOptions ListMeta Status
     }
     let mut all: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();

@@ -101,6 +101,7 @@ const SECRETS: &[Column] =
 const CONFIG_MAPS: &[Column] = &[NAME, ("Data", "string", 0, "How many keys it has."), AGE];
 const SERVICE_ACCOUNTS: &[Column] = &[NAME, ("Secrets", "string", 0, "How many secrets it may use."), AGE];
 const RUNTIME_CLASSES: &[Column] = &[NAME, ("Handler", "string", 0, "What runs pods of the class."), AGE];
+const LEASES: &[Column] = &[NAME, ("Holder", "string", 0, "Who has it."), AGE];
 const DEFINITIONS: &[Column] = &[NAME, ("Created At", "date", 0, "When the object was created.")];
 
 /// The columns of one of Kubernetes' own kinds.
@@ -119,6 +120,7 @@ fn builtin(kind: Kind) -> Option<&'static [Column]> {
         Kind::Secret => SECRETS,
         Kind::ConfigMap => CONFIG_MAPS,
         Kind::ServiceAccount => SERVICE_ACCOUNTS,
+        Kind::Lease => LEASES,
         Kind::RuntimeClass => RUNTIME_CLASSES,
         Kind::CustomResourceDefinition => DEFINITIONS,
         _ => return None,

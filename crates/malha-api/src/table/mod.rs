@@ -94,6 +94,7 @@ fn cells(object: &Object, now: Timestamp) -> Row {
         Object::Pod(pod) => return pods::row(pod, now),
         Object::Namespace(namespace) => nodes::namespace(namespace, now),
         Object::Node(node) => nodes::node(node, now),
+        Object::Lease(lease) => nodes::lease(lease, now),
         Object::RuntimeClass(class) => nodes::runtime_class(class, now),
         Object::ServiceAccount(account) => nodes::service_account(account, now),
         Object::ConfigMap(map) => nodes::config_map(map, now),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, NodeSystemInfo, Secret, ServiceAccount};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::jiff::Timestamp;
@@ -64,6 +65,11 @@ fn address<'a>(node: &'a Node, kind: &str) -> &'a str {
 
 pub(super) fn runtime_class(class: &RuntimeClass, now: Timestamp) -> Vec<Value> {
     vec![name(&class.metadata), json!(class.handler), age(&class.metadata, now)]
+}
+
+pub(super) fn lease(lease: &Lease, now: Timestamp) -> Vec<Value> {
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
+    vec![name(&lease.metadata), json!(holder), age(&lease.metadata, now)]
 }
 
 pub(super) fn service_account(account: &ServiceAccount, now: Timestamp) -> Vec<Value> {

@@ -187,6 +187,7 @@ fn object(kind: Kind, json: Value) -> Object {
         Kind::ReplicaSet => typed(json, Object::ReplicaSet),
         Kind::HorizontalPodAutoscaler => typed(json, Object::HorizontalPodAutoscaler),
         Kind::Event => typed(json, Object::Event),
+        Kind::Lease => typed(json, Object::Lease),
         Kind::RuntimeClass => typed(json, Object::RuntimeClass),
         Kind::CustomResourceDefinition => typed(json, Object::CustomResourceDefinition),
         _ => istio(kind, &json["spec"].to_string()),

@@ -141,6 +141,7 @@ async fn kubectl_finds_its_way() {
             "deployment.apps/b created",
         ),
         (&["get", "deployment", "b", "-n", "shop"], true, "0/0"),
+        (&["describe", "node", "malha"], true, "HolderIdentity:  malha"),
         (&["delete", "namespace", "shop"], true, "namespace \"shop\" deleted"),
         (&["get", "pods", "nosuch"], false, "Error from server (NotFound): pods \"nosuch\" not found"),
         (&["get", "cronjobs"], false, "the server doesn't have a resource type \"cronjobs\""),

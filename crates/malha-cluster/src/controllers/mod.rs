@@ -6,6 +6,7 @@
 //!
 //! [`affected`] is the work queue's other half: which objects have to be looked at again after a change.
 
+pub(crate) mod autoscaler;
 pub(crate) mod deployment;
 pub(crate) mod garbage;
 pub(crate) mod replica_set;
@@ -61,6 +62,10 @@ pub(crate) enum Task {
     Deployment(Key),
     /// A Service's endpoints.
     Service(Key),
+    /// What a target's pods use, and the target's size.
+    Autoscaler(Key),
+    /// What pods use is to be measured.
+    Samples,
     /// Events that are old enough.
     Events,
 }
@@ -72,13 +77,14 @@ impl Task {
             Self::Deployment(key)
             | Self::ReplicaSet(key)
             | Self::Service(key)
+            | Self::Autoscaler(key)
             | Self::Terminating(key)
             | Self::Pod(key) => Some(key),
-            Self::Garbage { .. } | Self::Account { .. } | Self::Events => None,
+            Self::Garbage { .. } | Self::Account { .. } | Self::Samples | Self::Events => None,
         }
     }
 
-    /// What is to be done about it. The kubelet's part and the events' are not decided here: they have state.
+    /// What is to be done about it. The kubelet's part, the autoscalers' and the events' are not decided here: they have state.
     pub(crate) fn actions(&self, store: &Store) -> Vec<Action> {
         match self {
             Self::Garbage { owner } => garbage::sync(store, owner),
@@ -87,7 +93,7 @@ impl Task {
             Self::Deployment(key) => deployment::sync(store, key),
             Self::ReplicaSet(key) => replica_set::sync(store, key),
             Self::Service(key) => service::sync(store, key),
-            Self::Pod(_) | Self::Events => Vec::new(),
+            Self::Pod(_) | Self::Autoscaler(_) | Self::Samples | Self::Events => Vec::new(),
         }
     }
 }
@@ -128,6 +134,7 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
             tasks.insert(Task::ReplicaSet(key));
         }
         Object::Service(_) => drop(tasks.insert(Task::Service(key))),
+        Object::HorizontalPodAutoscaler(_) => drop(tasks.insert(Task::Autoscaler(key))),
         // What was made in a Service's name and is gone is made again.
         Object::Endpoints(_) => drop(tasks.insert(Task::Service(Key::new(Kind::Service, key.namespace, key.name)))),
         Object::Pod(pod) => {

@@ -2,11 +2,12 @@
 //!
 //! Its state is written once: it is the machine that this process runs on, and while it runs the node is ready.
 
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{
     DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
 use crate::node::Machine;
 
@@ -49,6 +50,26 @@ pub(crate) fn node(machine: &Machine) -> Node {
             ..NodeSpec::default()
         }),
         status: None,
+    }
+}
+
+/// Its lease, which says that the node is there (`kubelet/pkg/nodelease`). A kubelet renews its lease so that others can tell
+/// when it is gone; this one goes with the API that would be asked, so no time is said that would have to be renewed.
+pub(crate) fn lease(uid: &str) -> Lease {
+    Lease {
+        metadata: ObjectMeta {
+            name: Some(NODE.to_owned()),
+            namespace: Some("kube-node-lease".to_owned()),
+            owner_references: Some(vec![OwnerReference {
+                api_version: "v1".to_owned(),
+                kind: "Node".to_owned(),
+                name: NODE.to_owned(),
+                uid: uid.to_owned(),
+                ..OwnerReference::default()
+            }]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec { holder_identity: Some(NODE.to_owned()), ..LeaseSpec::default() }),
     }
 }
 
