@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::controllers::autoscaler::{Direction, filled};
 use crate::kubelet::status;
 use crate::object::Object;
 
@@ -213,6 +214,10 @@ fn admitted(spec: &mut PodSpec) {
 fn autoscaler(autoscaler: &mut HorizontalPodAutoscaler) {
     let spec = autoscaler.spec.get_or_insert_default();
     or(&mut spec.min_replicas, 1);
+    if let Some(behavior) = &mut spec.behavior {
+        behavior.scale_up = Some(filled(behavior.scale_up.as_ref(), Direction::Up));
+        behavior.scale_down = Some(filled(behavior.scale_down.as_ref(), Direction::Down));
+    }
     if spec.metrics.iter().flatten().next().is_none() {
         let target = MetricTarget {
             type_: "Utilization".to_owned(),
