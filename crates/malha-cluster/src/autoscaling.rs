@@ -1,4 +1,4 @@
-//! HorizontalPodAutoscaler of autoscaling/v1 in terms of v2, which is stored, and back (Kubernetes,
+//! `HorizontalPodAutoscaler` of autoscaling/v1 in terms of v2, which is stored, and back (Kubernetes,
 //! `pkg/apis/autoscaling/v1/conversion.go`): `kubectl autoscale` writes v1 up to kubectl 1.32.
 //!
 //! v1 knows one target, the use of the CPU. What else v2 has is in annotations, in v1's own words for metrics.

@@ -268,14 +268,14 @@ async fn a_service_that_changes_its_type_loses_what_the_new_type_does_not_have()
     assert!(created["spec"]["ports"][0]["nodePort"].is_number(), "{created}");
     let path = format!("{services}/a");
     let merge = "application/strategic-merge-patch+json";
-    let patch = |kind: &str| json!({"spec": {"type": kind}});
-    let patched = harness.write(Method::PATCH, &path, merge, patch("ClusterIP")).await;
+    let to = |kind: &str| json!({"spec": {"type": kind}});
+    let patched = harness.write(Method::PATCH, &path, merge, to("ClusterIP")).await;
     assert_eq!(patched.code, 200, "{}", patched.text);
     let patched = patched.json();
     assert!(patched["spec"]["ports"][0].get("nodePort").is_none(), "{patched}");
     assert_eq!(patched["spec"]["clusterIP"], created["spec"]["clusterIP"]);
     // By a replacement as well, which may not ask for what the type does not have.
-    let mut whole = harness.write(Method::PATCH, &path, merge, patch("NodePort")).await.json();
+    let mut whole = harness.write(Method::PATCH, &path, merge, to("NodePort")).await.json();
     whole["spec"]["type"] = "ClusterIP".into();
     assert_eq!(harness.put(&path, &whole).await.code, 200);
     whole["metadata"]["resourceVersion"] = Value::Null;
