@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_runtime::{
-    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodOptions, Stopped, project_manifest,
+    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodOptions, Stopped,
+    project_manifest,
 };
 use malha_world::World;
 
