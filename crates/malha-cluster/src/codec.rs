@@ -103,12 +103,7 @@ fn typed(kind: Kind, mut json: Json) -> Result<Decoded, DecodeError> {
         Kind::Lease => read(json, Object::Lease),
         _ => read(json, Object::Event),
     }?;
-    let mut findings = Vec::new();
-    if kind == Kind::HorizontalPodAutoscaler {
-        let name = object.metadata().name.as_deref().unwrap_or_default();
-        findings.push(Diagnostic::note(format!("{kind} {name}: it is kept, and malha does not scale by it yet")));
-    }
-    Ok(Decoded { object, findings })
+    Ok(Decoded { object, findings: Vec::new() })
 }
 
 fn read<T: DeserializeOwned>(json: Json, wrap: fn(std::sync::Arc<T>) -> Object) -> Result<Object, DecodeError> {
