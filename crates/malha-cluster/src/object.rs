@@ -365,6 +365,7 @@ impl From<LoadedObject> for Object {
             Manifest::Service(object) => object.into_object(),
             Manifest::ServiceAccount(object) => object.into_object(),
             Manifest::Deployment(object) => object.into_object(),
+            Manifest::HorizontalPodAutoscaler(object) => object.into_object(),
             Manifest::RuntimeClass(object) => object.into_object(),
             Manifest::Gateway(spec) => istio_object(api_version, spec, json).into_object(),
             Manifest::VirtualService(spec) => istio_object(api_version, spec, json).into_object(),

@@ -45,6 +45,7 @@ const KINDS: &[Kind] = &[
     kind("Service", CORE, Fate::CarriedOut),
     kind("ServiceAccount", CORE, Fate::CarriedOut),
     kind("Deployment", APPS, Fate::CarriedOut),
+    kind("HorizontalPodAutoscaler", &["autoscaling/v2"], Fate::CarriedOut),
     cluster("RuntimeClass", NODE, Fate::CarriedOut),
     kind("Gateway", NETWORKING, Fate::CarriedOut),
     kind("VirtualService", NETWORKING, Fate::CarriedOut),
@@ -61,7 +62,6 @@ const KINDS: &[Kind] = &[
     kind("Telemetry", TELEMETRY, NOT_YET),
     kind("WasmPlugin", EXTENSIONS, ENVOY),
     kind("TrafficExtension", EXTENSIONS, ENVOY),
-    kind("HorizontalPodAutoscaler", &["autoscaling/v2"], NOT_YET),
     kind("PodDisruptionBudget", &["policy/v1"], Fate::Ignored("malha has one node, which is never drained")),
     cluster("Shim", &["runtime.spinkube.dev/v1alpha1"], Fate::Ignored("malha is its own shim: no node needs one")),
 ];

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use serde_json::Value as Json;
@@ -34,6 +35,8 @@ pub enum Object {
     ServiceAccount(ServiceAccount),
     /// apps/v1
     Deployment(Deployment),
+    /// autoscaling/v2
+    HorizontalPodAutoscaler(HorizontalPodAutoscaler),
     /// node.k8s.io/v1
     RuntimeClass(RuntimeClass),
     /// networking.istio.io
@@ -87,6 +90,7 @@ impl fmt::Debug for Object {
             Self::Service(object) => object.fmt(f),
             Self::ServiceAccount(object) => object.fmt(f),
             Self::Deployment(object) => object.fmt(f),
+            Self::HorizontalPodAutoscaler(object) => object.fmt(f),
             Self::RuntimeClass(object) => object.fmt(f),
             Self::Gateway(object) => object.fmt(f),
             Self::VirtualService(object) => object.fmt(f),

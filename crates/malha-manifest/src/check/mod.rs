@@ -2,6 +2,7 @@
 //!
 //! Messages follow the API server's and Istio's own where they are short, since people search for them.
 
+mod autoscaler;
 mod istio;
 mod kubernetes;
 mod quantity;
@@ -45,6 +46,7 @@ pub(crate) fn check_object(object: &Object, document: &Document, subject: Subjec
         Object::Secret(secret) => kubernetes::secret(&mut checker, secret),
         Object::Service(service) => kubernetes::service(&mut checker, service),
         Object::Deployment(deployment) => kubernetes::deployment(&mut checker, deployment),
+        Object::HorizontalPodAutoscaler(scaler) => autoscaler::autoscaler(&mut checker, scaler),
         Object::RuntimeClass(class) => checker.name("handler", &class.handler, names::LABEL),
         Object::Gateway(gateway) => istio::gateway(&mut checker, gateway),
         Object::VirtualService(service) => istio::virtual_service(&mut checker, service),

@@ -232,6 +232,7 @@ fn typed(kind: &Kind, document: &Document, subject: Subject<'_>) -> (Option<Obje
         "Service" => whole(document, subject, Object::Service),
         "ServiceAccount" => whole(document, subject, Object::ServiceAccount),
         "Deployment" => whole(document, subject, Object::Deployment),
+        "HorizontalPodAutoscaler" => whole(document, subject, Object::HorizontalPodAutoscaler),
         "RuntimeClass" => whole(document, subject, Object::RuntimeClass),
         "Gateway" => spec(document, subject, Object::Gateway),
         "VirtualService" => spec(document, subject, Object::VirtualService),

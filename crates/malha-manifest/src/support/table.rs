@@ -18,6 +18,7 @@ const NO_WAYPOINT: Support = Inert(
 );
 const NO_ISTIOD: Support = Inert("for istiod and for the containers of real proxies");
 const NO_TOKEN: Support = Inert("components never get a Kubernetes token");
+const ALPHA: Support = Inert("Kubernetes 1.34 leaves it out, too, unless an alpha feature is switched on");
 const RECORD: Support = Inert("written by a cluster for its own use");
 
 const TABLE: &[Line] = &[
@@ -99,6 +100,15 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.containers[].ports", ActsOn),
     ("Deployment", "spec.template.spec.containers[].securityContext", SANDBOX),
     ("Deployment", "spec.template.spec.containers[].volumeMounts", NO_FILES),
+    ("HorizontalPodAutoscaler", "spec.scaleTargetRef", ActsOn),
+    ("HorizontalPodAutoscaler", "spec.minReplicas", ActsOn),
+    ("HorizontalPodAutoscaler", "spec.maxReplicas", ActsOn),
+    ("HorizontalPodAutoscaler", "spec.metrics[].type", ActsOn),
+    ("HorizontalPodAutoscaler", "spec.metrics[].resource", ActsOn),
+    ("HorizontalPodAutoscaler", "spec.metrics[].containerResource", ActsOn),
+    ("HorizontalPodAutoscaler", "spec.behavior.scaleUp.tolerance", ALPHA),
+    ("HorizontalPodAutoscaler", "spec.behavior.scaleDown.tolerance", ALPHA),
+    ("HorizontalPodAutoscaler", "spec.behavior", ActsOn),
     ("Gateway", "spec.selector", ActsOn),
     ("Gateway", "spec.servers[].port.number", ActsOn),
     ("Gateway", "spec.servers[].port.name", ActsOn),
