@@ -342,7 +342,9 @@ async fn keep_time<N: Node>(cluster: Weak<Inner<N>>, mut wake: watch::Receiver<O
                 let Some(cluster) = cluster.upgrade() else { return };
                 let samples = cluster.samples();
                 cluster.change(|state| {
-                    samples.into_iter().for_each(|used| state.take_samples(&used));
+                    if let Some(used) = &samples {
+                        state.take_samples(used);
+                    }
                     state.wake();
                 });
             }

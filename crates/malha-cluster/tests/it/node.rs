@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, Method};
 use malha_cluster::{
-    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Node, PodRequest, ProbeRequest, StartError,
+    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Node, PodRequest, ProbeRequest, StartError, Usage,
 };
 use malha_manifest::parse_manifests;
 use malha_routing::{Answer, Cluster as Target, Destination, Forward, Head, Hosts, Labels, Route, Snapshot, Upstream};
@@ -31,6 +31,34 @@ pub(crate) struct Account {
     pub(crate) health: BTreeMap<String, u16>,
     /// Every probe: when, and its path.
     pub(crate) probes: Vec<(Instant, String)>,
+    /// Processor time that all pods together use in a second, since when.
+    pub(crate) load: (Duration, Option<Instant>),
+    /// Processor time that each has used, by uid.
+    pub(crate) used: BTreeMap<String, Duration>,
+    /// How often somebody asked for it.
+    pub(crate) measured: usize,
+}
+
+impl Account {
+    /// Counts what pods have used until now: each its share of the load.
+    fn count(&mut self) {
+        let now = Instant::now();
+        let since = self.load.1.replace(now).unwrap_or(now);
+        let pods = u32::try_from(self.running.len()).unwrap().max(1);
+        let each = self.load.0.mul_f64((now - since).as_secs_f64()) / pods;
+        for uid in self.running.keys() {
+            *self.used.entry(uid.clone()).or_default() += each;
+        }
+    }
+}
+
+impl FakeNode {
+    /// Sets how much processor time all pods together use in a second from now on.
+    pub(crate) fn load(&self, each_second: Duration) {
+        let mut account = self.0.lock();
+        account.count();
+        account.load.0 = each_second;
+    }
 }
 
 /// The image says how a start goes: `missing:…`, `panic:…`, `slow:…` (5 s), `never:…`, anything else is fine.
@@ -53,6 +81,7 @@ impl Node for FakeNode {
         }
         let pod = Arc::new(request);
         let mut account = self.0.lock();
+        account.count();
         if account.running.values().any(|other| other.ip == pod.ip) {
             account.faults.push(format!("address {} runs twice", pod.ip));
         }
@@ -81,8 +110,17 @@ impl Node for FakeNode {
         }
     }
 
+    fn usage(&self, pod: &Pod) -> Option<Usage> {
+        let mut account = self.0.lock();
+        account.count();
+        account.measured += 1;
+        let cpu_time = account.used.get(&pod.uid).copied().unwrap_or_default();
+        Some(Usage { cpu_time, memory: 1 << 20 })
+    }
+
     async fn stop(&self, pod: Pod) {
         let mut account = self.0.lock();
+        account.count();
         if account.running.remove(&pod.uid).is_none() {
             account.faults.push(format!("{} was stopped and did not run", pod.name));
         }

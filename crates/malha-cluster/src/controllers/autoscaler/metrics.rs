@@ -116,16 +116,12 @@ fn of_object(namespace: &str, source: &ObjectMetricSource) -> String {
 
 /// A selector as Go prints it.
 fn printed(selector: &LabelSelector) -> String {
-    let pairs: String = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}: {value},")).collect();
-    let expressions: String = selector
-        .match_expressions
-        .iter()
-        .flatten()
-        .map(|one| {
-            let values = one.values.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ");
-            format!("LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},", one.key, one.operator)
-        })
-        .collect();
+    let pairs = selector.match_labels.iter().flatten().map(|(key, value)| [key, ": ", value, ","].concat());
+    let expressions = selector.match_expressions.iter().flatten().map(|one| {
+        let values = one.values.as_deref().unwrap_or_default().join(" ");
+        ["LabelSelectorRequirement{Key:", &one.key, ",Operator:", &one.operator, ",Values:[", &values, "],},"].concat()
+    });
+    let (pairs, expressions) = (pairs.collect::<String>(), expressions.collect::<String>());
     format!(
         "&LabelSelector{{MatchLabels:map[string]string{{{pairs}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
     )

@@ -237,12 +237,12 @@ impl Look {
             };
             (normal.replicas, why)
         };
-        if wanted != current {
+        if wanted == current {
+            self.set_status(current, Some(current), measured);
+        } else {
             self.rescale = Some(Rescale { target: target.of(wanted), from: current, to: wanted, reason });
             // What is wanted is said once it is written.
             self.set_status(current, None, measured);
-        } else {
-            self.set_status(current, Some(current), measured);
         }
     }
 
