@@ -94,7 +94,8 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.containers[].readinessProbe", ActsOn),
     ("Deployment", "spec.template.spec.containers[].startupProbe", ActsOn),
     ("Deployment", "spec.template.spec.containers[].resources.limits", NotYet),
-    ("Deployment", "spec.template.spec.containers[].resources.requests", NotYet),
+    // By autoscalers, whose percentages are of it.
+    ("Deployment", "spec.template.spec.containers[].resources.requests", ActsOn),
     ("Deployment", "spec.template.spec.containers[].terminationMessagePath", NO_FILES),
     ("Deployment", "spec.template.spec.containers[].terminationMessagePolicy", NO_FILES),
     ("Deployment", "spec.template.spec.containers[].ports", ActsOn),

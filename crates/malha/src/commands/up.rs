@@ -288,7 +288,7 @@ fn report_door(turn: Turn) {
         Turn::Opened(door, address) => screen::good("Opened", row(&door, address).join("  ")),
         Turn::Closed(door) => screen::good("Closed", format_args!("{}:{}", door.name, door.entrance.port)),
         Turn::Stuck(door, address, error) => {
-            screen::findings(&format!("warning: {}", cannot_listen(&door, address, &error)))
+            screen::findings(&format!("warning: {}", cannot_listen(&door, address, &error)));
         }
     }
 }

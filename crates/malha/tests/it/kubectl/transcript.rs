@@ -80,7 +80,7 @@ fn in_output(came: &str) -> bool {
 }
 
 fn without_blank_lines(text: &str) -> String {
-    text.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect()
+    text.lines().filter(|line| !line.trim().is_empty()).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// What a command printed, without what no two runs have in common.
@@ -108,7 +108,7 @@ fn difference(expected: &str, came: &str) -> String {
     let same = want.iter().zip(&got).take_while(|(want, got)| want == got).count();
     let command = got[..same.min(got.len())].iter().rev().find(|line| line.starts_with("$ ")).copied().unwrap_or("");
     let from = |lines: &[&str]| {
-        lines[same.min(lines.len())..].iter().take(30).map(|line| format!("  {line}\n")).collect::<String>()
+        lines[same.min(lines.len())..].iter().take(30).flat_map(|line| ["  ", line, "\n"]).collect::<String>()
     };
     format!("after `{command}`, line {same}\nexpected:\n{}came:\n{}", from(&want), from(&got))
 }
