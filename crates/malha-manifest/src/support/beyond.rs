@@ -1,6 +1,6 @@
 //! Values that malha cannot carry out, of fields that it acts on.
 //!
-//! An error where something else would run than on a cluster; a warning where the mesh leaves out the whole thing, so that
+//! An error where something else would run than on a cluster; a warning where malha leaves out the whole thing, so that
 //! nothing runs in its place.
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -52,12 +52,13 @@ impl Beyond<'_> {
     fn deployment(&mut self, deployment: &Deployment) {
         let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let Some(pod) = pod else { return };
+        // Its pods stay Pending and say why in an event; everything else goes on.
         if pod.containers.len() > 1 {
             let message = format!("malha runs one container a pod, and here are {}", pod.containers.len());
-            self.error("spec.template.spec.containers", &message, Some("one Spin image needs one container"));
+            self.warning("spec.template.spec.containers", &message, Some("one Spin image needs one container"));
         }
         if pod.init_containers.as_ref().is_some_and(|list| !list.is_empty()) {
-            self.error("spec.template.spec.initContainers", "malha runs no init containers", None);
+            self.warning("spec.template.spec.initContainers", "malha runs no init containers", None);
         }
         if let Some(command) = pod.containers.first().and_then(|container| container.command.as_ref())
             && *command != ["/"]
@@ -74,6 +75,10 @@ impl Beyond<'_> {
         let Some(spec) = &service.spec else { return };
         if spec.type_.as_deref() == Some("ExternalName") {
             self.error("spec.type", "malha does not carry out Services of type ExternalName", None);
+        }
+        if spec.session_affinity.as_deref() == Some("ClientIP") {
+            let help = "a DestinationRule with `consistentHash.useSourceIp` keeps clients at their pods";
+            self.warning("spec.sessionAffinity", "malha does not carry out ClientIP yet", Some(help));
         }
         for (index, port) in spec.ports.iter().flatten().enumerate() {
             if let Some(protocol) = port.protocol.as_deref().filter(|protocol| *protocol != "TCP") {

@@ -49,6 +49,8 @@ const TABLE: &[Line] = &[
     ("Service", "spec.clusterIP", ActsOn),
     ("Service", "spec.clusterIPs", ActsOn),
     ("Service", "spec.publishNotReadyAddresses", ActsOn),
+    // By reporting `ClientIP`, see `beyond`; `None` is the default.
+    ("Service", "spec.sessionAffinity", ActsOn),
     ("Service", "spec.allocateLoadBalancerNodePorts", ActsOn),
     ("Service", "spec.internalTrafficPolicy", ONE_NODE),
     ("Service", "spec.externalTrafficPolicy", ONE_NODE),
@@ -68,7 +70,7 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.dnsPolicy", Inert("names are resolved by the mesh")),
     ("Deployment", "spec.template.spec.schedulerName", ONE_NODE),
     ("Deployment", "spec.template.spec.serviceAccount", NO_TOKEN),
-    // By refusing them, see `beyond`.
+    // By pods that stay Pending, see `beyond`.
     ("Deployment", "spec.template.spec.initContainers", ActsOn),
     ("Deployment", "spec.template.spec.securityContext", SANDBOX),
     ("Deployment", "spec.template.spec.volumes", NO_FILES),
