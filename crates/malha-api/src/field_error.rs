@@ -58,6 +58,18 @@ fn reworded(text: &str, help: Option<&str>) -> (&'static str, String) {
         let value = if value.starts_with('`') { quoted(value.trim_matches('`')) } else { value.to_owned() };
         return invalid(&value, "must be greater than or equal to 0");
     }
+    if let Some(value) = text.strip_suffix(" is less than the least, 1") {
+        return invalid(value, "must be greater than or equal to 1");
+    }
+    if let Some(value) = text.strip_suffix(" is less than 1") {
+        return invalid(value, "must be greater than 0");
+    }
+    if let Some(value) = ticked(text, " is not positive") {
+        return invalid(&quoted(value), "must be positive");
+    }
+    if let Some((value, _)) = text.split_once(" is less than `minReplicas`") {
+        return invalid(value, "must be greater than or equal to `minReplicas`");
+    }
     if let Some(value) = text.strip_suffix(" is outside the range of node ports") {
         return invalid(value, "provided port is not in the valid range. The range of valid ports is 30000-32767");
     }
@@ -122,6 +134,20 @@ mod tests {
                 Some("allowed: 1 to 65535"),
                 "FieldValueInvalid",
                 "Invalid value: 70000: must be between 1 and 65535, inclusive",
+            ),
+            ("0 is less than 1", None, "FieldValueInvalid", "Invalid value: 0: must be greater than 0"),
+            (
+                "0 is less than the least, 1",
+                None,
+                "FieldValueInvalid",
+                "Invalid value: 0: must be greater than or equal to 1",
+            ),
+            ("`0` is not positive", None, "FieldValueInvalid", "Invalid value: \"0\": must be positive"),
+            (
+                "1 is less than `minReplicas`, 2",
+                None,
+                "FieldValueInvalid",
+                "Invalid value: 1: must be greater than or equal to `minReplicas`",
             ),
             ("-1 is negative", None, "FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0"),
             (

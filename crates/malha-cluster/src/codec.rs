@@ -53,9 +53,15 @@ pub fn decode(kind: Kind, json: Json) -> Result<Decoded, DecodeError> {
         | Kind::EndpointSlice
         | Kind::ReplicaSet
         | Kind::Pod
-        | Kind::HorizontalPodAutoscaler
         | Kind::Lease
         | Kind::Event => typed(kind, json),
+        Kind::HorizontalPodAutoscaler => {
+            let mut json = json;
+            if json["apiVersion"] == "autoscaling/v1" {
+                autoscaling::from_v1(&mut json);
+            }
+            checked(kind, &json)
+        }
         _ => checked(kind, &json),
     }
 }
@@ -88,10 +94,7 @@ fn checked(kind: Kind, json: &Json) -> Result<Decoded, DecodeError> {
     Ok(Decoded { object, findings })
 }
 
-fn typed(kind: Kind, mut json: Json) -> Result<Decoded, DecodeError> {
-    if kind == Kind::HorizontalPodAutoscaler && json["apiVersion"] == "autoscaling/v1" {
-        autoscaling::from_v1(&mut json);
-    }
+fn typed(kind: Kind, json: Json) -> Result<Decoded, DecodeError> {
     let object = match kind {
         Kind::CustomResourceDefinition => read(json, Object::CustomResourceDefinition),
         Kind::Node => read(json, Object::Node),
@@ -99,7 +102,6 @@ fn typed(kind: Kind, mut json: Json) -> Result<Decoded, DecodeError> {
         Kind::EndpointSlice => read(json, Object::EndpointSlice),
         Kind::ReplicaSet => read(json, Object::ReplicaSet),
         Kind::Pod => read(json, Object::Pod),
-        Kind::HorizontalPodAutoscaler => read(json, Object::HorizontalPodAutoscaler),
         Kind::Lease => read(json, Object::Lease),
         _ => read(json, Object::Event),
     }?;

@@ -45,7 +45,7 @@ pub(super) fn autoscaler(checker: &mut Checker<'_>, autoscaler: &HorizontalPodAu
 fn bounds(checker: &mut Checker<'_>, spec: &HorizontalPodAutoscalerSpec) {
     let (least, most) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
     if least < 1 {
-        checker.error("spec.minReplicas", format!("{least} is less than 1"));
+        checker.error("spec.minReplicas", format!("{least} is less than the least, 1"));
     }
     if most < 1 {
         checker.error("spec.maxReplicas", format!("{most} is less than 1"));
