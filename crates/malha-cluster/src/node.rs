@@ -117,6 +117,8 @@ pub struct PodRequest {
     pub container: String,
     /// Image of the container, as written.
     pub image: String,
+    /// Whether an image that is not there may be got (`imagePullPolicy` other than `Never`).
+    pub may_pull: bool,
     /// The container's environment, resolved: literal values, Secrets, `ConfigMaps`, fields, `$(…)` expanded. Names are
     /// unique. May hold secrets: `Debug` shows the names only.
     pub env: Vec<(String, String)>,
@@ -150,6 +152,7 @@ impl fmt::Debug for PodRequest {
             .field("workload", &self.workload)
             .field("container", &self.container)
             .field("image", &self.image)
+            .field("may_pull", &self.may_pull)
             .field("env (names)", &names)
             .field("ports", &self.ports)
             .field("limits", &self.limits)
@@ -200,6 +203,7 @@ mod tests {
             workload: "auth-deployment".into(),
             container: "auth".into(),
             image: "workshop:0.0.1".into(),
+            may_pull: true,
             env: vec![("JWT_PRIVATE_KEY".into(), "hunter2".into())],
             ports: vec![80],
             limits: Limits::default(),

@@ -19,22 +19,36 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Kubeconfig {
     path: PathBuf,
-    text: String,
+    /// Tells the file from that of a cluster that was started later.
+    token: String,
 }
 
 impl Kubeconfig {
-    /// Writes it into the project, mode 0600.
-    pub(crate) fn write(project: &Project, text: String) -> Result<Self> {
-        let path = project.folder().join(FILE);
+    /// Writes it into the project, mode 0600. Where another cluster of the project runs, that one keeps its file, and this
+    /// one is told apart by its port.
+    pub(crate) fn write(project: &Project, text: &str, address: SocketAddr) -> Result<Self> {
+        let own = project.folder().join(FILE);
+        let taken = fs::read_to_string(&own).ok().and_then(|text| server(&text)).is_some_and(answers);
+        let path = if taken { own.with_file_name(format!("kubeconfig-{}", address.port())) } else { own };
         private::write(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { path, text })
+        Ok(Self { path, token: value(text, "token:").unwrap_or_default().to_owned() })
+    }
+
+    /// What to type so that kubectl finds this cluster.
+    pub(crate) fn export(&self) -> String {
+        if self.path.ends_with(FILE) {
+            return "export KUBECONFIG=$(malha kubeconfig)".to_owned();
+        }
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        format!("export KUBECONFIG={}", path.display())
     }
 }
 
 impl Drop for Kubeconfig {
     fn drop(&mut self) {
-        // A cluster that was started later has its own there.
-        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+        // Its user may have changed it: whose it is is told by the token.
+        let own = |text: String| value(&text, "token:") == Some(&self.token);
+        if fs::read_to_string(&self.path).is_ok_and(own) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -47,7 +61,7 @@ pub(crate) fn find(project: &Project) -> Result<PathBuf> {
         bail!("no cluster of this project runs\n  hint: start one: `malha up`");
     };
     let Some(address) = server(&text) else { bail!("{} names no server on this machine", path.display()) };
-    if TcpStream::connect_timeout(&address, PATIENCE).is_err() {
+    if !answers(address) {
         bail!(
             "the cluster of {} does not answer at {address}\n  hint: it was killed, perhaps; start it again: `malha up`",
             path.display()
@@ -60,10 +74,19 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
 }
 
+fn answers(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, PATIENCE).is_ok()
+}
+
 /// The address after `server: https://`.
 fn server(text: &str) -> Option<SocketAddr> {
-    let line = text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix("server:"))?;
-    line.trim().trim_matches('"').strip_prefix("https://")?.parse().ok()
+    value(text, "server:")?.strip_prefix("https://")?.parse().ok()
+}
+
+/// The value on the first line of this name.
+fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let line = text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(name))?;
+    Some(line.trim().trim_matches('"'))
 }
 
 #[cfg(test)]

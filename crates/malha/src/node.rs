@@ -48,11 +48,11 @@ impl LocalNode {
     }
 
     /// The application of an image, loaded once, where blocking is allowed: what is not in the cache is compiled.
-    async fn app(&self, image: &str) -> Result<Arc<App>, SourceError> {
+    async fn app(&self, image: &str, may_pull: bool) -> Result<Arc<App>, SourceError> {
         let cell = Arc::clone(self.apps.lock().entry(image.to_owned()).or_default());
         let load = async || {
             let (source, engine, image) = (self.source.clone(), self.engine.clone(), image.to_owned());
-            let loaded = spawn_blocking(move || source.load(&engine, &image)).await;
+            let loaded = spawn_blocking(move || source.load(&engine, &image, may_pull)).await;
             loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())).map(Arc::new)
         };
         cell.get_or_try_init(load).await.map(Arc::clone)
@@ -63,7 +63,7 @@ impl Node for LocalNode {
     type Pod = Pod;
 
     async fn start(&self, request: PodRequest) -> Result<Pod, StartError> {
-        let app = self.app(&request.image).await.map_err(|error| match error {
+        let app = self.app(&request.image, request.may_pull).await.map_err(|error| match error {
             SourceError::Image(ImageError::Damaged(..) | ImageError::App(..)) => {
                 StartError::new("RunContainerError", error.to_string())
             }

@@ -46,9 +46,11 @@ impl Source {
         Self { images, build: Some(Arc::new(build)) }
     }
 
-    /// Loads the application of an image. Blocks: it may have to be built, and what is not in the cache is compiled.
-    pub(crate) fn load(&self, engine: &Engine, image: &str) -> Result<App, SourceError> {
+    /// Loads the application of an image. Blocks: it may have to be built, if it `may_pull`, and what is not in the cache
+    /// is compiled.
+    pub(crate) fn load(&self, engine: &Engine, image: &str, may_pull: bool) -> Result<App, SourceError> {
         if let (Some(build), Some(name)) = (&self.build, ImageName::parse(image))
+            && may_pull
             && !self.images.list().contains(&name)
         {
             build(&name).map_err(SourceError::Build)?;

@@ -55,6 +55,7 @@ pub(crate) fn request(store: &Store, pod: &Pod, ip: Ipv4Addr) -> Result<PodReque
         workload: owner(store, pod),
         container: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
+        may_pull: container.image_pull_policy.as_deref() != Some("Never"),
         env: env::resolve(store, pod, container, ip).map_err(config_error)?,
         ports: ports
             .filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP")

@@ -75,14 +75,14 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     }
     let urls = running.open(gateway.unwrap_or(arguments.gateway), sockets, report_door)?;
     let api_address = api.local_addr()?;
-    let kubeconfig = Kubeconfig::write(&project, running.serve_api(api)?)?;
+    let kubeconfig = Kubeconfig::write(&project, &running.serve_api(api)?, api_address)?;
     let pods = running.pods();
     if arguments.logs {
         follow_logs(&running);
     }
     // Before it is said that Ctrl-C stops it: until somebody listens, the signal kills.
     let mut signals = Signals::listen()?;
-    summary(&pods, &urls, api_address, &suggestions, start);
+    summary(&pods, &urls, api_address, &kubeconfig, &suggestions, start);
     signals.next().await;
 
     screen::good(
@@ -293,7 +293,14 @@ fn report_door(turn: Turn) {
     }
 }
 
-fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], api: SocketAddr, suggestions: &[String], start: Instant) {
+fn summary(
+    pods: &[PodRow],
+    urls: &[(Door, SocketAddr)],
+    api: SocketAddr,
+    kubeconfig: &Kubeconfig,
+    suggestions: &[String],
+    start: Instant,
+) {
     for pod in pods.iter().filter(|pod| !pod.ready) {
         let reason = pod.reason.as_deref().unwrap_or(&pod.phase);
         let message = pod.message.as_deref().unwrap_or_default();
@@ -314,7 +321,7 @@ fn summary(pods: &[PodRow], urls: &[(Door, SocketAddr)], api: SocketAddr, sugges
         }
     }
     screen::note("\nkubectl, in another terminal:");
-    screen::note("  export KUBECONFIG=$(malha kubeconfig)");
+    screen::note(format_args!("  {}", kubeconfig.export()));
     screen::note("\nCtrl-C stops it.");
 }
 

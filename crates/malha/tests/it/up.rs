@@ -135,6 +135,13 @@ async fn kubectl_finds_the_cluster_that_runs_and_none_that_does_not() {
     folder.script("bin/kubectl", "echo \"$KUBECONFIG: $*\"; exit 7");
     let said = folder.run_with_programs("bin", &["kubectl", "--", "get", "pods"]).await;
     assert_eq!((said.status, said.stdout.as_str()), (Some(7), "FOLDER/.malha/kubeconfig: get pods\n"));
+    // Another cluster of the same project has a file of its own, and leaves the first one's alone.
+    let second = Up::start(folder.malha(&["up", "--gateway", "127.0.0.1:0", "--api", "127.0.0.1:0"])).await;
+    assert!(second.said().contains(".malha/kubeconfig-"), "{}", second.said());
+    assert_eq!(second.interrupt().await.status, Some(0));
+    assert_eq!(folder.run(&["kubeconfig"]).await.status, Some(0));
+    // What its user changes in the file, such as the namespace, does not keep it from going.
+    folder.edit(".malha/kubeconfig", "namespace: default", "namespace: shop");
     assert_eq!(up.interrupt().await.status, Some(0));
     assert!(!folder.path(".malha/kubeconfig").exists());
 }
