@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::events::EventKind;
 use crate::object::{Key, Kind, Object, Stored};
@@ -108,6 +108,10 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
     } else if object.metadata().deletion_timestamp.is_some() {
         tasks.insert(Task::Terminating(key.clone()));
     }
+    let owners = |object: &Object| object.metadata().owner_references.clone();
+    if change.kind != ChangeKind::Deleted && change.before.as_ref().and_then(owners) != owners(object) {
+        tasks.extend(garbage::ownerless(store, object));
+    }
     let before = change.before.as_ref().filter(|before| before.controller() != object.controller());
     for object in [Some(object), before].into_iter().flatten() {
         if let Some(owner) = object.controller() {
@@ -185,6 +189,16 @@ fn owned_by<T: Stored>(owner: &T) -> Vec<OwnerReference> {
         controller: Some(true),
         block_owner_deletion: Some(true),
     }]
+}
+
+/// Takes the owner `uid` off a dependent; a list of no owners is none.
+fn disown(dependent: &mut ObjectMeta, uid: &str) {
+    if let Some(owners) = &mut dependent.owner_references {
+        owners.retain(|owner| owner.uid != uid);
+        if owners.is_empty() {
+            dependent.owner_references = None;
+        }
+    }
 }
 
 /// The name of a stored object.

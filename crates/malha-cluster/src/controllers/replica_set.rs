@@ -13,7 +13,7 @@ use crate::object::{Key, Kind, Stored};
 use crate::selector;
 use crate::store::Store;
 
-use super::{Action, name, owned_by, owner, ready_since, uid};
+use super::{Action, disown, name, owned_by, owner, ready_since, uid};
 
 /// What a pod's deletion costs compared to others of its set: the cheapest goes first.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -69,7 +69,7 @@ fn claim<'a>(store: &'a Store, set: &'a ReplicaSet, actions: &mut Vec<Action>) -
             pods.push(pod);
         } else {
             let mut released = Pod::clone(pod);
-            released.metadata.owner_references.get_or_insert_default().retain(|owner| owner.uid != own);
+            disown(&mut released.metadata, own);
             actions.push(Action::Update(released.into_object()));
         }
     }

@@ -7,7 +7,7 @@ use crate::object::{Key, Kind, Object};
 use crate::registry::{FOREGROUND, ORPHAN};
 use crate::store::Store;
 
-use super::{Action, Task};
+use super::{Action, Task, disown};
 
 /// The next step of a deletion.
 pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
@@ -65,13 +65,7 @@ fn blocks(dependent: &Object, owner: &str) -> bool {
 
 fn without(dependent: &Object, owner: &str) -> Object {
     let mut dependent = dependent.clone();
-    let owners = &mut dependent.metadata_mut().owner_references;
-    if let Some(list) = owners {
-        list.retain(|reference| reference.uid != owner);
-        if list.is_empty() {
-            *owners = None;
-        }
-    }
+    disown(dependent.metadata_mut(), owner);
     dependent
 }
 

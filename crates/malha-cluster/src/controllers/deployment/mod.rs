@@ -33,7 +33,7 @@ use crate::object::{Key, Kind, Stored};
 use crate::selector::{self, Labels};
 use crate::store::Store;
 
-use super::{Action, name, owned_by, owner, uid};
+use super::{Action, disown, name, owned_by, owner, uid};
 
 /// Tells the pods of one template from those of another.
 pub(crate) const HASH_LABEL: &str = "pod-template-hash";
@@ -116,7 +116,7 @@ impl<'a> Rollout<'a> {
             let kept = adopts(self.stored, &set.set) || set.set.metadata.deletion_timestamp.is_some();
             if !kept {
                 let mut released = set.set.clone();
-                released.metadata.owner_references.get_or_insert_default().retain(|owner| owner.uid != own);
+                disown(&mut released.metadata, own);
                 actions.push(Action::Update(released.into_object()));
             }
             kept
