@@ -536,7 +536,8 @@ impl<P: Clone> Worker<P> {
         if meaning == Meaning::Restart && !ending {
             let name = container_name(with.pod);
             let which = kind.name().to_lowercase();
-            self.tell(with.pod, todo, "Killing", format!("Container {name} failed {which} probe, will be restarted"));
+            let tail = if policy(with.pod) == "Never" { "" } else { ", will be restarted" };
+            self.tell(with.pod, todo, "Killing", format!("Container {name} failed {which} probe{tail}"));
             let spec = container(with.pod).and_then(|container| probes::spec(container, kind));
             let grace = spec.and_then(|spec| spec.termination_grace_period_seconds);
             self.end(End::Restart, grace, with, todo);

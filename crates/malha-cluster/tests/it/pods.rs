@@ -1,11 +1,13 @@
 //! A pod's life: how it starts, is asked how it is, is started again, and ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Endpoints, Node as NodeObject, Pod};
 use k8s_openapi::api::discovery::v1::{EndpointConditions, EndpointSlice};
-use malha_cluster::{Deletion, Key, Kind};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use malha_cluster::{Deletion, Key, Kind, Object};
 use tokio::time::{Instant, sleep};
 
 use crate::node::{Harness, deployment, service};
@@ -210,6 +212,25 @@ async fn liveness_that_fails_starts_the_container_again_with_a_log_of_its_own() 
     }
     assert_eq!(harness.behind("posts-service", 80), Some(vec![]));
     assert!(harness.node.0.lock().faults.is_empty(), "{:?}", harness.node.0.lock().faults);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_never_starts_again_is_not_said_to() {
+    let harness = Harness::new();
+    let probe = "        livenessProbe: {httpGet: {path: /live, port: 80}, periodSeconds: 5, failureThreshold: 2}";
+    harness.apply(&deployment("posts", 1, "workshop:0.0.1", probe)).await;
+    let mut alone = pod(&harness);
+    alone.metadata =
+        ObjectMeta { name: Some("alone".to_owned()), namespace: Some("default".to_owned()), ..ObjectMeta::default() };
+    let spec = alone.spec.as_mut().unwrap();
+    (spec.restart_policy, spec.node_name) = (Some("Never".to_owned()), None);
+    harness.delete(Kind::Deployment, "posts").await.unwrap();
+    harness.cluster.write(|registry| registry.create(Object::Pod(Arc::new(alone)), false)).unwrap();
+    harness.cluster.settled().await;
+    harness.node.0.lock().health.insert("/live".into(), 500);
+    wait(11).await;
+    let told = told(&harness);
+    assert!(told.contains(&"Killing: Container app failed liveness probe".to_owned()), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
