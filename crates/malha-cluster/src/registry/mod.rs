@@ -77,8 +77,11 @@ impl Registry {
         defaults::fill(&mut object);
         rules::create(&object, &self.store)?;
         if dry_run {
-            // Nothing is given out: an address shows where one will be, as the API server shows it.
-            return self.store.would_create(object);
+            // Nothing is given out: an address shows where one will be, as the API server shows it; and no version, which
+            // comes of storing (`registry/generic/registry/dryrun.go`).
+            let mut shown = self.store.would_create(object)?;
+            shown.metadata_mut().resource_version = None;
+            return Ok(shown);
         }
         if let Object::Service(service) = &mut object {
             services::allocate(
@@ -143,7 +146,9 @@ impl Registry {
         meta.generate_name = old_meta.generate_name;
         rules::update(&object, &old)?;
         if dry_run {
-            return self.store.would_update(object);
+            let mut shown = self.store.would_update(object)?;
+            shown.metadata_mut().resource_version = old_meta.resource_version;
+            return Ok(shown);
         }
         if let (Object::Service(service), Object::Service(before)) = (&mut object, &old) {
             services::allocate(

@@ -69,11 +69,13 @@ async fn a_dry_run_shows_and_writes_nothing() {
     let version = registry.store().version();
     let shown = registry.create(deployment("posts", 1, "workshop:0.0.1").into_object(), true).unwrap();
     assert!(shown.metadata().uid.is_some());
+    assert_eq!(shown.metadata().resource_version, None);
     assert_eq!(registry.store().version(), version);
-    registry.create(deployment("posts", 1, "workshop:0.0.1").into_object(), false).unwrap();
+    let stored = registry.create(deployment("posts", 1, "workshop:0.0.1").into_object(), false).unwrap();
     let version = registry.store().version();
     let shown = registry.update(deployment("posts", 3, "workshop:0.0.1").into_object(), Part::Whole, true).unwrap();
     assert_eq!((shown.metadata().generation, registry.store().version()), (Some(2), version));
+    assert_eq!(shown.metadata().resource_version, stored.metadata().resource_version);
 }
 
 #[tokio::test]
