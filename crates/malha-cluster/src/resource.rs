@@ -96,6 +96,11 @@ impl Resource {
         })
     }
 
+    /// The resource of a group and plural, as a definition names it.
+    pub fn named(group: &str, plural: &str) -> Option<&'static Self> {
+        RESOURCES.iter().find(|resource| resource.group == group && resource.plural == plural)
+    }
+
     /// As manifests write it: `v1`, `apps/v1`.
     pub fn api_version(&self, version: &str) -> String {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }

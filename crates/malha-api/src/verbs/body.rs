@@ -124,7 +124,17 @@ pub(super) fn draft(
     let Decoded { object, findings } =
         decoded.map_err(|error| Failure::of_decode(error, resource.kind, version, &name))?;
     warnings.extend(findings.into_iter().map(said));
+    warnings.extend(unserved(&object));
     Ok(Draft { object, warnings })
+}
+
+/// What is to be said of a definition whose objects will not be known.
+fn unserved(object: &Object) -> Option<String> {
+    let Object::CustomResourceDefinition(crd) = object else { return None };
+    let (group, plural) = (&crd.spec.group, &crd.spec.names.plural);
+    Resource::named(group, plural)
+        .is_none()
+        .then(|| format!("malha serves no kinds of one's own; objects of {plural}.{group} will not be known"))
 }
 
 fn said(finding: Diagnostic) -> String {

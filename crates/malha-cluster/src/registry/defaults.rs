@@ -11,11 +11,15 @@ use k8s_openapi::api::core::v1::{
     Container, HTTPGetAction, Lifecycle, LifecycleHandler, Namespace, NamespaceSpec, NamespaceStatus, PodSpec,
     PodStatus, PodTemplateSpec, Probe, Secret, Service, ServiceSpec, Toleration,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionCondition, CustomResourceDefinitionStatus,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::controllers::autoscaler::{Direction, filled};
 use crate::kubelet::status;
 use crate::object::Object;
+use crate::resource::Resource;
 
 /// Every namespace has its own name as a label (`NamespaceDefaultLabelName`).
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
@@ -42,6 +46,7 @@ pub(super) fn fill(object: &mut Object) {
             or(&mut pod.status, PodStatus { phase, qos_class: Some(class), ..PodStatus::default() });
         }
         Object::HorizontalPodAutoscaler(object) => autoscaler(Arc::make_mut(object)),
+        Object::CustomResourceDefinition(object) => definition(Arc::make_mut(object)),
         _ => {}
     }
 }
@@ -187,6 +192,36 @@ fn fill_probe(probe: &mut Probe) {
 fn fill_http_get(action: &mut HTTPGetAction) {
     or(&mut action.path, "/");
     or(&mut action.scheme, "HTTP");
+}
+
+/// What the controllers of definitions say of one (apiextensions-apiserver `pkg/controller/status`, `.../establish`): names that
+/// nobody else has are accepted, and a kind that malha serves is established. Kinds of one's own are never served.
+fn definition(crd: &mut CustomResourceDefinition) {
+    let spec = &crd.spec;
+    let served = Resource::named(&spec.group, &spec.names.plural).is_some();
+    let condition = |kind: &str, holds: bool, reason: &str, message: &str| CustomResourceDefinitionCondition {
+        type_: kind.to_owned(),
+        status: if holds { "True" } else { "False" }.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        ..CustomResourceDefinitionCondition::default()
+    };
+    let established = if served {
+        condition("Established", true, "InitialNamesAccepted", "the initial names have been accepted")
+    } else {
+        condition("Established", false, "UnsupportedByMalha", "malha serves no kinds of one's own")
+    };
+    let status = CustomResourceDefinitionStatus {
+        accepted_names: Some(spec.names.clone()),
+        conditions: Some(vec![condition("NamesAccepted", true, "NoConflicts", "no conflicts found"), established]),
+        stored_versions: Some(
+            spec.versions.iter().filter(|version| version.storage).map(|version| version.name.clone()).collect(),
+        ),
+    };
+    // A definition that was written out of a cluster says there what held in that one.
+    if !served || crd.status.as_ref().is_none_or(|status| status.conditions.iter().flatten().next().is_none()) {
+        crd.status = Some(status);
+    }
 }
 
 /// What the admission plugins of every cluster add to a pod itself, not to its template: `ServiceAccount`,
