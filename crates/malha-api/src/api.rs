@@ -96,7 +96,10 @@ impl Api {
         } else {
             whole(body).await?
         };
-        verbs::answer(call, &target, &body)
+        let mut answer =
+            verbs::answer(call, &target, &body).unwrap_or_else(|failure| respond::failure(&failure, pretty));
+        respond::warn(&mut answer, target.deprecation().as_slice());
+        Ok(answer)
     }
 
     /// What does not depend on the objects.

@@ -4,8 +4,8 @@
 use http::HeaderMap;
 use http::header::{ACCEPT, USER_AGENT};
 use http::request::Parts;
-use malha_cluster::Key;
 use malha_cluster::resource::Resource;
+use malha_cluster::{Key, Kind};
 use percent_encoding::percent_decode_str;
 
 use crate::patch::Manager;
@@ -32,6 +32,12 @@ impl Target {
     /// `apps/v1`.
     pub(crate) fn api_version(&self) -> String {
         self.resource.api_version(self.version)
+    }
+
+    /// What every answer says about a version that is on its way out (apiserver `pkg/endpoints/deprecation`).
+    pub(crate) fn deprecation(&self) -> Option<String> {
+        (self.resource.kind == Kind::Endpoints)
+            .then(|| "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned())
     }
 }
 

@@ -149,7 +149,8 @@ impl Failure {
         if !self.reason.is_empty() {
             status["reason"] = self.reason.as_ref().into();
         }
-        if !self.details.is_empty() {
+        // `kubectl debug` reads the details of a 404 unasked; an API server writes them even where there are none.
+        if !self.details.is_empty() || self.code == StatusCode::NOT_FOUND {
             status["details"] = Value::Object(self.details.clone());
         }
         status
@@ -228,5 +229,7 @@ mod tests {
         let status = Failure::from(Error::NamespaceNotFound { key: Key::new(Kind::Pod, "shop", "a") }).status();
         assert_eq!(status["details"], json!({"name": "shop", "kind": "namespaces"}));
         assert_eq!(status["message"], "namespaces \"shop\" not found");
+        assert_eq!(Failure::no_resource().status()["details"], json!({}));
+        assert_eq!(Failure::bad_request("no").status().get("details"), None);
     }
 }

@@ -9,14 +9,20 @@ use crate::request::Target;
 use crate::respond::Body;
 use crate::status::Failure;
 
-/// What a container of Spin's shim answers (measured; runwasi has no exec).
-const NOT_SUPPORTED: &str = "Internal error occurred: error executing command in container: not supported: not found: a \
-                             WebAssembly container has no shell and no processes, here as in a cluster";
+/// What a container of Spin's shim answers (measured; runwasi has no exec), after the API server's and the kubelet's words
+/// (`pkg/kubelet/kubelet_pods.go`, cri-streaming `server.go`).
+const NOT_SUPPORTED: &str =
+    "not supported: not found: a WebAssembly container has no shell and no processes, here as in a cluster";
 
 /// exec and attach: not supported, in any container of a pod of this runtime class.
 pub(super) fn exec(call: Call<'_>, target: &Target, name: &str) -> Result<Response<Body>, Failure> {
     exists(call, target, name)?;
-    Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", NOT_SUPPORTED))
+    let message = format!("Internal error occurred: {}: {NOT_SUPPORTED}", wanted(target.subresource.as_deref()));
+    Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message))
+}
+
+fn wanted(subresource: Option<&str>) -> &'static str {
+    if subresource == Some("attach") { "error attaching to container" } else { "error executing command in container" }
 }
 
 /// port-forward: its connection is taken over.

@@ -215,7 +215,9 @@ async fn a_pod_that_runs_has_its_time_to_end_and_can_be_evicted() {
     assert_eq!((&deleted["kind"], &deleted["metadata"]["deletionGracePeriodSeconds"]), (&json!("Pod"), &json!(7)));
     let exec = harness.write(Method::POST, &format!("{pods}/{first}/exec?command=ls"), "", "").await;
     let (code, _, message) = exec.failure();
-    assert!(code == 500 && message.contains("not supported"), "{message}");
+    assert!(code == 500 && message.contains("error executing command in container: not supported"), "{message}");
+    let attach = harness.write(Method::POST, &format!("{pods}/{first}/attach"), "", "").await.failure().2;
+    assert!(attach.contains("error attaching to container: not supported"), "{attach}");
     tokio::time::sleep(std::time::Duration::from_secs(8)).await;
     assert_eq!(harness.get(&format!("{pods}/{first}")).await.code, 404);
     harness.cluster.settled().await;
@@ -224,6 +226,109 @@ async fn a_pod_that_runs_has_its_time_to_end_and_can_be_evicted() {
         json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": second, "namespace": "default"}});
     assert_eq!(harness.post(&format!("{pods}/{second}/eviction"), &eviction).await.code, 201);
     assert!(harness.get(&format!("{pods}/{second}")).await.json()["metadata"]["deletionTimestamp"].is_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_belongs_to_nobody_who_is_there_goes() {
+    let harness = Harness::new();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let there = harness.post(maps, &config("owner", "1")).await.json()["metadata"]["uid"].clone();
+    let owned = |name: &str, kind: &str, uid: &Value| {
+        let mut object = config(name, "1");
+        let (version, owner) = if kind == "Foo" { ("ex.io/v1", "f") } else { ("v1", "owner") };
+        object["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": version, "kind": kind, "name": owner, "uid": uid}]);
+        object
+    };
+    let gone = json!("00000000-0000-4000-8000-000000000000");
+    for (name, kind, uid) in [("lost", "ConfigMap", &gone), ("kept", "ConfigMap", &there), ("foreign", "Foo", &gone)] {
+        assert_eq!(harness.post(maps, &owned(name, kind, uid)).await.code, 201);
+    }
+    harness.cluster.settled().await;
+    for (name, code) in [("lost", 404), ("kept", 200), ("foreign", 200)] {
+        assert_eq!(harness.get(&format!("{maps}/{name}")).await.code, code, "{name}");
+    }
+    // An object that comes to belong to nobody goes as well.
+    let object = owned("kept", "ConfigMap", &gone);
+    assert_eq!(harness.put(&format!("{maps}/kept"), &object).await.code, 200);
+    harness.cluster.settled().await;
+    assert_eq!(harness.get(&format!("{maps}/kept")).await.code, 404);
+}
+
+#[tokio::test]
+async fn who_reads_endpoints_is_told_what_to_read_instead() {
+    let harness = Harness::new();
+    for (path, code) in [("endpoints", 200), ("endpoints/none", 404)] {
+        let answer = harness.get(&format!("/api/v1/namespaces/default/{path}")).await;
+        let want = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
+        assert_eq!((answer.code.as_u16(), answer.warnings()), (code, vec![want]));
+    }
+    assert!(harness.get("/api/v1/namespaces/default/services").await.warnings().is_empty());
+    // `kubectl debug` reads the details of every 404.
+    assert_eq!(harness.get("/api/v1/namespaces/default/foos").await.json()["details"], json!({}));
+}
+
+#[tokio::test]
+async fn a_kind_of_ones_own_is_said_not_to_be_served() {
+    let harness = Harness::new();
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let definition = |group: &str, plural: &str, kind: &str| {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {
+                "group": group, "scope": "Namespaced",
+                "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}},
+                }],
+            },
+        })
+    };
+    let established = |answer: &Value| {
+        let conditions = answer["status"]["conditions"].as_array().unwrap();
+        let found = conditions.iter().find(|condition| condition["type"] == "Established").unwrap();
+        (found["status"].as_str().unwrap().to_owned(), found["reason"].as_str().unwrap().to_owned())
+    };
+    let own = harness.post(definitions, &definition("ex.io", "foos", "Foo")).await;
+    let want = "299 - \"malha serves no kinds of one's own; objects of foos.ex.io will not be known\"";
+    assert_eq!((own.code.as_u16(), own.warnings()), (201, vec![want]), "{}", own.text);
+    assert_eq!(established(&own.json()), ("False".to_owned(), "UnsupportedByMalha".to_owned()));
+    assert_eq!(own.json()["status"]["conditions"][0]["status"], "True");
+    let istio = harness.post(definitions, &definition("networking.istio.io", "sidecars", "Sidecar")).await;
+    assert_eq!((istio.code.as_u16(), istio.warnings()), (201, vec![]), "{}", istio.text);
+    assert_eq!(established(&istio.json()).0, "True");
+    let again = format!("{definitions}/sidecars.networking.istio.io");
+    let again = harness.put(&again, &definition("networking.istio.io", "sidecars", "Sidecar")).await;
+    assert_eq!(established(&again.json()).0, "True");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_let_go_has_no_owners() {
+    let harness = Harness::new();
+    harness.post(DEPLOYMENTS, &deployment("a")).await;
+    harness.cluster.settled().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let name = harness.get(pods).await.json()["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let path = format!("{pods}/{name}");
+    let patch = json!({"metadata": {"labels": {"app": "other"}}});
+    harness.write(Method::PATCH, &path, "application/merge-patch+json", &patch).await;
+    harness.cluster.settled().await;
+    assert_eq!(harness.get(&path).await.json()["metadata"].get("ownerReferences"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_with_a_sidecar_is_taken_and_its_pod_waits() {
+    let harness = Harness::new();
+    let mut object = deployment("a");
+    let containers = &mut object["spec"]["template"]["spec"]["containers"];
+    containers.as_array_mut().unwrap().push(json!({"name": "side", "image": "busybox"}));
+    object["spec"]["template"]["spec"]["initContainers"] = json!([{"name": "init", "image": "busybox"}]);
+    let created = harness.post(DEPLOYMENTS, &object).await;
+    assert_eq!(created.code, 201, "{}", created.text);
+    harness.cluster.settled().await;
+    let pods = harness.get("/api/v1/namespaces/default/pods").await.json();
+    assert_eq!(pods["items"][0]["status"]["phase"], "Pending");
 }
 
 #[tokio::test]
