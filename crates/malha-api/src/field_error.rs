@@ -16,7 +16,9 @@ pub(crate) struct FieldError {
 pub(crate) fn of(finding: &Diagnostic, kind: &str) -> FieldError {
     let (field, text) = split(&finding.message, kind);
     let (reason, message) = reworded(text, finding.help.as_deref());
-    FieldError { reason, field: field.to_owned(), message }
+    // `field.Path.Key` writes keys without quotes.
+    let field = field.replace("[\"", "[").replace("\"]", "]");
+    FieldError { reason, field, message }
 }
 
 /// `FIELD of KIND NAME: message`, as malha-manifest says it, in its parts.
@@ -42,6 +44,12 @@ fn reworded(text: &str, help: Option<&str>) -> (&'static str, String) {
         let supported =
             if words.is_empty() { String::new() } else { format!(": supported values: {}", words.join(", ")) };
         return ("FieldValueNotSupported", format!("Unsupported value: {}{supported}", quoted(value)));
+    }
+    // Some findings have the API server's words in a file, too.
+    for (start, reason) in [("Forbidden: ", "FieldValueForbidden"), ("Required value: ", "FieldValueRequired")] {
+        if text.starts_with(start) {
+            return (reason, text.to_owned());
+        }
     }
     if let Some(kind) = text.strip_prefix("may not be set in a Service of type ") {
         return ("FieldValueForbidden", format!("Forbidden: may not be used when `type` is '{kind}'"));
@@ -126,6 +134,18 @@ mod tests {
                 None,
                 "FieldValueForbidden",
                 "Forbidden: may not be used when `type` is 'ClusterIP'",
+            ),
+            (
+                "Forbidden: may not specify more than 1 handler type",
+                None,
+                "FieldValueForbidden",
+                "Forbidden: may not specify more than 1 handler type",
+            ),
+            (
+                "Required value: must specify a handler type",
+                None,
+                "FieldValueRequired",
+                "Required value: must specify a handler type",
             ),
             ("port name `http` is used twice", None, "FieldValueDuplicate", r#"Duplicate value: "http""#),
             ("port 80 is used twice", None, "FieldValueDuplicate", "Duplicate value: 80"),

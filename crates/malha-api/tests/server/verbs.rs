@@ -256,6 +256,30 @@ async fn what_belongs_to_nobody_who_is_there_goes() {
 }
 
 #[tokio::test]
+async fn a_deployment_that_could_not_roll_out_is_refused_in_the_api_servers_words() {
+    let harness = Harness::new();
+    let mut object = deployment("a");
+    object["spec"]["strategy"] = json!({"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}});
+    let (code, reason, message) = harness.post(DEPLOYMENTS, &object).await.failure();
+    assert_eq!((code, reason.as_str()), (422, "Invalid"));
+    assert_eq!(
+        message,
+        "Deployment.apps \"a\" is invalid: spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when \
+         `maxSurge` is 0"
+    );
+    object["spec"]["strategy"] = json!({"type": "Recreate", "rollingUpdate": {"maxSurge": 1}});
+    let refused = harness.post(DEPLOYMENTS, &object).await.json();
+    assert_eq!(refused["details"]["causes"][0]["reason"], "FieldValueForbidden", "{refused}");
+    let certificate = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "c"}, "type": "kubernetes.io/tls",
+        "data": {"tls.crt": "YQ=="},
+    });
+    let refused = harness.post("/api/v1/namespaces/default/secrets", &certificate).await.json();
+    assert_eq!(refused["details"]["causes"][0]["field"], "data[tls.key]", "{refused}");
+    assert_eq!(refused["details"]["causes"][0]["reason"], "FieldValueRequired");
+}
+
+#[tokio::test]
 async fn who_reads_endpoints_is_told_what_to_read_instead() {
     let harness = Harness::new();
     for (path, code) in [("endpoints", 200), ("endpoints/none", 404)] {

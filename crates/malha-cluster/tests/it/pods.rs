@@ -300,8 +300,8 @@ async fn a_pod_that_is_deleted_leaves_in_stages() {
 
 #[tokio::test(start_paused = true)]
 async fn the_grace_period_ends_what_sleeps_too_long_and_zero_ends_it_at_once() {
-    let hook = "        lifecycle: {preStop: {sleep: {seconds: 20}}}\n      terminationGracePeriodSeconds: 10";
-    for (grace, after) in [(None, 10), (Some(3), 3), (Some(0), 0)] {
+    let hook = "        lifecycle: {preStop: {sleep: {seconds: 20}}}\n      terminationGracePeriodSeconds: 20";
+    for (grace, after) in [(None, 20), (Some(10), 10), (Some(3), 3), (Some(0), 0)] {
         let harness = Harness::new();
         harness.apply(&deployment("posts", 1, "workshop:0.0.1", hook)).await;
         let uid = pod(&harness).metadata.uid.unwrap();

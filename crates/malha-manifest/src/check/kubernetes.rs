@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PodSpec, Secret, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Checker, quantity};
+use super::{Checker, quantity, workload};
 use crate::names;
 use crate::path::FieldPath;
 
@@ -30,6 +30,15 @@ pub(super) fn secret(checker: &mut Checker<'_>, secret: &Secret) {
     let text = secret.string_data.iter().flatten().map(|(key, _)| ("stringData", key));
     for (field, key) in data.chain(text) {
         checker.key(&FieldPath::root().field(field).field(key), key, names::DATA_KEY);
+    }
+    if secret.type_.as_deref() == Some("kubernetes.io/tls") {
+        for key in ["tls.crt", "tls.key"] {
+            let has = secret.data.as_ref().is_some_and(|data| data.contains_key(key))
+                || secret.string_data.as_ref().is_some_and(|text| text.contains_key(key));
+            if !has {
+                checker.error(FieldPath::root().field("data").field(key), "required, and not set");
+            }
+        }
     }
 }
 
@@ -124,6 +133,7 @@ pub(super) fn deployment(checker: &mut Checker<'_>, deployment: &Deployment) {
     if let Some(kind) = spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) {
         checker.word("spec.strategy.type", kind, &["RollingUpdate", "Recreate"]);
     }
+    workload::rollout(checker, spec);
     match &spec.template.spec {
         Some(pod) => pod_spec(checker, pod),
         None => {
@@ -134,15 +144,17 @@ pub(super) fn deployment(checker: &mut Checker<'_>, deployment: &Deployment) {
 
 fn pod_spec(checker: &mut Checker<'_>, pod: &PodSpec) {
     let root = FieldPath::parse("spec.template.spec");
-    if let Some(policy) = pod.restart_policy.as_deref().filter(|policy| *policy != "Always") {
-        checker
-            .error(root.field("restartPolicy"), format!("`{policy}` is not allowed in a Deployment"))
-            .help("allowed: Always");
+    if let Some(policy) = pod.restart_policy.as_deref() {
+        checker.word(root.field("restartPolicy"), policy, &["Always"]);
+    }
+    if let Some(policy) = pod.dns_policy.as_deref() {
+        checker.word(root.field("dnsPolicy"), policy, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     }
     if let Some(class) = pod.runtime_class_name.as_deref() {
         checker.name(root.field("runtimeClassName"), class, names::SUBDOMAIN);
     }
-    if let Some(grace) = pod.termination_grace_period_seconds.filter(|grace| *grace < 0) {
+    let grace = pod.termination_grace_period_seconds.unwrap_or(30);
+    if grace < 0 {
         checker.error(root.field("terminationGracePeriodSeconds"), format!("{grace} is negative"));
     }
     if pod.containers.is_empty() {
@@ -152,6 +164,7 @@ fn pod_spec(checker: &mut Checker<'_>, pod: &PodSpec) {
     let at = |index: usize| root.field("containers").item(index);
     for (index, item) in pod.containers.iter().enumerate() {
         container(checker, &at(index), item, &volumes);
+        workload::asked_and_told(checker, &at(index), item, grace);
     }
     checker.unique(
         "container name",

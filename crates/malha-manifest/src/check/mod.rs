@@ -7,6 +7,7 @@ mod istio;
 mod kubernetes;
 mod quantity;
 mod references;
+mod workload;
 
 use std::collections::BTreeMap;
 
