@@ -335,8 +335,8 @@ async fn a_pod_that_is_let_go_has_no_owners() {
     let pods = "/api/v1/namespaces/default/pods";
     let name = harness.get(pods).await.json()["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
     let path = format!("{pods}/{name}");
-    let patch = json!({"metadata": {"labels": {"app": "other"}}});
-    harness.write(Method::PATCH, &path, "application/merge-patch+json", &patch).await;
+    let relabelled = json!({"metadata": {"labels": {"app": "other"}}});
+    harness.write(Method::PATCH, &path, "application/merge-patch+json", &relabelled).await;
     harness.cluster.settled().await;
     assert_eq!(harness.get(&path).await.json()["metadata"].get("ownerReferences"), None);
 }

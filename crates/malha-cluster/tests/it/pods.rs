@@ -292,7 +292,7 @@ async fn a_pod_that_is_deleted_leaves_in_stages() {
             .filter(|change| change.object.key() == Key::new(Kind::Pod, "default", name.as_str()));
         of_pod.last().unwrap().object.clone()
     });
-    let malha_cluster::Object::Pod(last) = last else { panic!("a pod") };
+    let Object::Pod(last) = last else { panic!("a pod") };
     let status = last.status.clone().unwrap();
     assert_eq!(status.phase.as_deref(), Some("Succeeded"));
     assert!(status.container_statuses.unwrap()[0].state.as_ref().unwrap().terminated.is_some());
