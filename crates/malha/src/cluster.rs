@@ -37,12 +37,14 @@ impl Plan {
         (Self { objects: loaded.objects }, loaded.diagnostics)
     }
 
-    /// Images that Deployments name, each with the place that names it first.
+    /// Images that Deployments of Spin applications name, each with the place that names it first. Pods of another runtime
+    /// stay Pending whatever their images are.
     pub fn images(&self) -> BTreeMap<String, Option<Location>> {
         let mut images = BTreeMap::new();
         for loaded in &self.objects {
             let Manifest::Deployment(deployment) = &loaded.object else { continue };
             let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+            let pod = pod.filter(|pod| pod.runtime_class_name.is_some());
             for (index, container) in pod.into_iter().flat_map(|pod| &pod.containers).enumerate() {
                 let place = || loaded.at(format!("spec.template.spec.containers[{index}].image").as_str());
                 images.entry(container.image.clone().unwrap_or_default()).or_insert_with(place);

@@ -63,9 +63,9 @@ impl Beyond<'_> {
         if let Some(command) = pod.containers.first().and_then(|container| container.command.as_ref())
             && *command != ["/"]
         {
-            self.error(
+            self.warning(
                 "spec.template.spec.containers[0].command",
-                "a component is not started by a command",
+                "a component is not started by a command: this one is ignored",
                 Some("write `command: [\"/\"]`, which the Spin shim needs for some images, or leave it out"),
             );
         }

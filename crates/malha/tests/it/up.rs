@@ -153,3 +153,15 @@ async fn the_api_listens_on_this_machine_alone() {
     assert_eq!(said.status, Some(1));
     assert!(said.stderr.contains("0.0.0.0 is no loopback address"), "{}", said.stderr);
 }
+
+#[tokio::test]
+async fn a_linux_pod_stays_pending_and_everything_else_goes_on() {
+    let folder = Folder::shop();
+    let linux = folder.read("k8s/shop.yml").replace("      runtimeClassName: wasmtime-spin-v2\n", "");
+    folder.write("linux.yml", linux.replace("shop", "nginx"));
+    let arguments = ["up", "-k", "k8s", "-f", "linux.yml", "--gateway", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+    let up = Up::start(folder.malha(&arguments)).await;
+    assert!(up.said().contains("Ready 1 of 2 pods"), "{}", up.said());
+    assert!(up.said().contains("a pod without runtimeClassName is a Linux container"), "{}", up.said());
+    assert_eq!(up.interrupt().await.status, Some(0));
+}
