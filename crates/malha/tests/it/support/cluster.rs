@@ -109,7 +109,7 @@ impl Manifests {
         let (plan, diagnostics) = self.load();
         assert!(!diagnostics.iter().any(Diagnostic::is_error), "{diagnostics:#?}");
         if plan.images().contains_key(&format!("workshop:{NEXT_VERSION}")) {
-            project().build(engine(), Some(NEXT_VERSION), &mut |_: Step<'_>| {}).unwrap();
+            build_next_version();
         }
         let (running, results) = Running::start(plan, engine().clone(), project().images().clone(), world).await;
         for result in results {
@@ -117,6 +117,11 @@ impl Manifests {
         }
         Cluster { running }
     }
+}
+
+/// The image that the steps put beside the first, built once, by whichever test comes first.
+pub(crate) fn build_next_version() {
+    project().build(engine(), Some(NEXT_VERSION), &mut |_: Step<'_>| {}).unwrap();
 }
 
 fn keys(issuer: &Issuer) -> String {
