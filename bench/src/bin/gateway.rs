@@ -62,6 +62,7 @@ fn change(cluster: &Cluster<Nowhere>, manifests: &str, pause: Duration) -> Resul
     for turn in 1_u32.. {
         let changed = objects(&manifests.replace("world", &format!("{turn:05}")))?;
         cluster.apply(changed).into_iter().collect::<Result<Vec<_>, _>>()?;
+        // A thread of its own, in real time: what is measured is a proxy whose rules change that often.
         thread::sleep(pause);
     }
     Ok(())

@@ -110,7 +110,7 @@ impl Images {
                 let versions = folders(&images.join(&name)).into_iter();
                 versions.map(move |version| ImageName { name: name.clone(), version })
             })
-            .filter(|image| self.folder(image).join("image.json").exists())
+            .filter(|image| self.whole(image))
             .collect();
         all.sort();
         all
@@ -121,7 +121,7 @@ impl Images {
     /// # Errors
     /// [`ImageError`], which names the image and what there is instead.
     pub fn load(&self, engine: &Engine, name: &str) -> Result<App, ImageError> {
-        let image = ImageName::parse(name).filter(|image| self.folder(image).join("image.json").exists());
+        let image = ImageName::parse(name).filter(|image| self.whole(image));
         let Some(image) = image else {
             let all = self.list().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(ImageError::NotFound(name.into(), if all.is_empty() { "none".into() } else { all }));
@@ -132,6 +132,13 @@ impl Images {
         let manifest = manifest.ok_or_else(|| damaged(join(&diagnostics)))?;
         App::load(engine, manifest, |component| wasm(&folder, component))
             .map_err(|error| ImageError::App(image.clone(), Box::new(error)))
+    }
+
+    /// Whether an image is there. Its first build writes `image.json` with each component and `spin.toml` when all are
+    /// there: before that it is half an image, which is none.
+    fn whole(&self, image: &ImageName) -> bool {
+        let folder = self.folder(image);
+        ["image.json", "spin.toml"].iter().all(|file| folder.join(file).exists())
     }
 
     fn folder(&self, image: &ImageName) -> PathBuf {
@@ -182,6 +189,18 @@ pub fn project_manifest(folder: &Path) -> Result<(SpinManifest, Vec<Diagnostic>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_that_is_being_built_is_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Images::in_folder(folder.path().to_owned());
+        let half = folder.path().join("images/workshop/1");
+        fs::create_dir_all(&half).unwrap();
+        fs::write(half.join("image.json"), "{}").unwrap();
+        assert_eq!(images.list(), []);
+        fs::write(half.join("spin.toml"), "").unwrap();
+        assert_eq!(images.list().len(), 1);
+    }
 
     #[test]
     fn names_of_images_are_names_of_folders() {
