@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use malha_manifest::Diagnostic;
 use malha_manifest::spin::{SpinManifest, load_spin};
@@ -59,6 +60,10 @@ impl std::fmt::Display for ImageName {
         write!(formatter, "{}:{}", self.name, self.version)
     }
 }
+
+/// One build of an image, told from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(SystemTime);
 
 /// Why an image cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +137,15 @@ impl Images {
         let manifest = manifest.ok_or_else(|| damaged(join(&diagnostics)))?;
         App::load(engine, manifest, |component| wasm(&folder, component))
             .map_err(|error| ImageError::App(image.clone(), Box::new(error)))
+    }
+
+    /// Which build of an image is there: another value once it has been built again. Nothing for an image that is not
+    /// there.
+    pub fn stamp(&self, name: &str) -> Option<Stamp> {
+        let image = ImageName::parse(name).filter(|image| self.whole(image))?;
+        // The last file that a build writes.
+        let index = fs::metadata(self.folder(&image).join("image.json")).ok()?;
+        Some(Stamp(index.modified().ok()?))
     }
 
     /// Whether an image is there. Its first build writes `image.json` with each component and `spin.toml` when all are

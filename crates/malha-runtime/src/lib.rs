@@ -34,7 +34,9 @@ pub use app::{App, AppError};
 pub use body::{Body, BodyError};
 pub use code::{Code, CodeError};
 pub use engine::{Engine, EngineError, EngineOptions};
-pub use image::{BuildError, Built, ImageError, ImageName, Images, Progress, Step, ToolchainError, project_manifest};
+pub use image::{
+    BuildError, Built, ImageError, ImageName, Images, Progress, Stamp, Step, ToolchainError, project_manifest,
+};
 pub use logs::{LogLine, LogPage, LogStream, Logs};
 pub use outbound::{AllowedHosts, CallError, Caller, Outbound};
 pub use pod::{Inbound, Pod, PodError, PodOptions, Stopped};

@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Build what is missing, start the pods that the manifests describe, and serve them behind their gateway
     Up(Up),
-    /// Build the application of spin.toml into a local image
+    /// Build applications of the project into local images
     Build(Build),
     /// Print the path of the file by which kubectl finds the cluster that runs: export KUBECONFIG=$(malha kubeconfig)
     Kubeconfig,
@@ -60,6 +60,14 @@ pub(crate) struct Up {
 /// `malha build`
 #[derive(Debug, Args)]
 pub(crate) struct Build {
+    /// An application of the project by its name, or NAME:VERSION; may be several [default: the nearest spin.toml's]
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+
+    /// Build the application of this spin.toml, or of the one in this folder
+    #[arg(short = 'f', long = "from", value_name = "FILE", conflicts_with = "images")]
+    pub(crate) from: Option<PathBuf>,
+
     /// The version to build, instead of the one in spin.toml
     #[arg(long, value_name = "VERSION")]
     pub(crate) app_version: Option<String>,

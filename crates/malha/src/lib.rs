@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod application;
 mod applied;
 mod cli;
 mod cluster;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use application::Application;
 pub use cluster::{Plan, Running};
 pub use doors::{Door, Turn};
 pub use node::LocalNode;

@@ -21,7 +21,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::spawn_blocking;
 
 use crate::listener;
-use crate::source::{Source, SourceError};
+use crate::source::{Loaded, Source, SourceError};
 
 /// As the kubelet names itself when it probes.
 const PROBER: &str = "kube-probe/1.34";
@@ -35,8 +35,8 @@ pub struct LocalNode {
     source: Source,
     world: World,
     mesh: Mesh,
-    /// Applications by image; pods of one image share its code.
-    apps: Mutex<HashMap<String, Arc<OnceCell<Arc<App>>>>>,
+    /// Applications by image; pods of one image share its code until it is built again.
+    apps: Mutex<HashMap<String, Arc<OnceCell<Loaded>>>>,
     /// The pods that run, for whoever wants their logs.
     running: Arc<Mutex<Vec<Pod>>>,
 }
@@ -47,15 +47,23 @@ impl LocalNode {
         Self { engine, source, world, mesh, apps: Mutex::default(), running }
     }
 
-    /// The application of an image, loaded once, where blocking is allowed: what is not in the cache is compiled.
+    /// The application of an image, loaded once a build, where blocking is allowed: what is not in the cache is compiled.
     async fn app(&self, image: &str, may_pull: bool) -> Result<Arc<App>, SourceError> {
-        let cell = Arc::clone(self.apps.lock().entry(image.to_owned()).or_default());
+        let stamp = self.source.stamp(image);
+        let cell = {
+            let mut apps = self.apps.lock();
+            let cell = apps.entry(image.to_owned()).or_default();
+            if cell.get().is_some_and(|loaded| loaded.stamp != stamp) {
+                *cell = Arc::default();
+            }
+            Arc::clone(cell)
+        };
         let load = async || {
             let (source, engine, image) = (self.source.clone(), self.engine.clone(), image.to_owned());
             let loaded = spawn_blocking(move || source.load(&engine, &image, may_pull)).await;
-            loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())).map(Arc::new)
+            loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         };
-        cell.get_or_try_init(load).await.map(Arc::clone)
+        cell.get_or_try_init(load).await.map(|loaded| Arc::clone(&loaded.app))
     }
 }
 

@@ -3,44 +3,51 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use malha_manifest::Diagnostic;
-use malha_manifest::spin::SpinManifest;
 use malha_runtime::{Built, Engine, EngineOptions, Images, Progress};
 
-/// A folder with a `spin.toml`, and the images beside it.
+use crate::application::{self, Application, FOLDER, MANIFEST};
+
+/// A folder with a `spin.toml`, the applications in `components/` below it, and the images beside it.
 #[derive(Debug)]
 pub struct Project {
     folder: PathBuf,
-    manifest: SpinManifest,
-    findings: Vec<Diagnostic>,
+    applications: Vec<Application>,
+    /// The one whose folder the user is in.
+    current: usize,
     images: Images,
 }
 
 impl Project {
-    /// The project that `here` is in: the nearest folder upwards that has a `spin.toml`.
+    /// The project that `here` is in: the nearest folder upwards that has a `spin.toml`, or, where that is an application
+    /// below another's `components/`, the other's folder.
     ///
     /// # Errors
-    /// When there is none, or its `spin.toml` is wrong.
+    /// When there is none, or a `spin.toml` of it is wrong.
     pub fn find(here: &Path) -> Result<Self> {
-        let Some(folder) = here.ancestors().find(|folder| folder.join("spin.toml").is_file()) else {
+        let Some(nearest) = here.ancestors().find(|folder| folder.join(MANIFEST).is_file()) else {
             bail!(
                 "no spin.toml in {} or in any folder above it\n  hint: change to the project's folder first",
                 here.display()
             );
         };
+        let top = above(nearest).unwrap_or(nearest);
         // Paths in what we print are shorter, and the same on every machine, when they start here.
-        let folder = if folder == here { Path::new(".") } else { folder };
-        Self::open(folder)
+        let is_here = std::env::current_dir().is_ok_and(|current| current == top);
+        let mut project = Self::open(if is_here { Path::new(".") } else { top })?;
+        let within = nearest.strip_prefix(top).unwrap_or(nearest);
+        let own = project.folder.join(within).join(MANIFEST);
+        project.current = project.applications.iter().position(|application| application.path() == own).unwrap_or(0);
+        Ok(project)
     }
 
     /// The project in `folder`.
     ///
     /// # Errors
-    /// When its `spin.toml` is missing or wrong.
+    /// When its `spin.toml` is missing or wrong, or that of another application of it.
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = if folder == Path::new(".") { PathBuf::new() } else { folder.to_owned() };
-        let (manifest, findings) = malha_runtime::project_manifest(&folder)?;
-        Ok(Self { images: Images::of_project(&folder), manifest, findings, folder })
+        let applications = application::all(&folder)?;
+        Ok(Self { images: Images::of_project(&folder), applications, current: 0, folder })
     }
 
     /// The project of the working directory.
@@ -56,14 +63,22 @@ impl Project {
         &self.folder
     }
 
-    /// Its application's name, and so the name of its images.
-    pub fn name(&self) -> &str {
-        &self.manifest.application.name
+    /// The application whose folder the user is in: the one at the top, unless it was found from a folder of another.
+    pub fn current(&self) -> &Application {
+        &self.applications[self.current]
     }
 
-    /// What is worth knowing about its `spin.toml`.
-    pub fn findings(&self) -> &[Diagnostic] {
-        &self.findings
+    /// The application that images of this name are built from.
+    pub fn application(&self, name: &str) -> Option<&Application> {
+        self.applications.iter().find(|application| application.name() == name)
+    }
+
+    /// The images that it can build, for a message.
+    pub fn builds(&self) -> String {
+        let mut names: Vec<_> =
+            self.applications.iter().map(|application| format!("`{}:VERSION`", application.name())).collect();
+        names.sort();
+        names.join(", ")
     }
 
     /// Its images.
@@ -79,13 +94,23 @@ impl Project {
         Ok(Engine::new(EngineOptions { cache: Some(self.images.code_cache()), ..EngineOptions::default() })?)
     }
 
-    /// Builds a version of it, as far as something changed.
+    /// Builds a version of one of its applications, as far as something changed.
     ///
     /// # Errors
     /// The build's own, which name the component and the command.
-    pub fn build(&self, engine: &Engine, version: Option<&str>, progress: &mut dyn Progress) -> Result<Built> {
-        // The shell of a build command wants a folder that has a name.
-        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
-        Ok(self.images.build(engine, &self.manifest, folder, version, progress)?)
+    pub fn build(
+        &self,
+        engine: &Engine,
+        application: &Application,
+        version: Option<&str>,
+        progress: &mut dyn Progress,
+    ) -> Result<Built> {
+        Ok(self.images.build(engine, application.manifest(), application.folder(), version, progress)?)
     }
+}
+
+/// The project to which an application in `folder` belongs, if it is not one by itself.
+fn above(folder: &Path) -> Option<&Path> {
+    let components = folder.parent().filter(|parent| parent.file_name().is_some_and(|name| name == FOLDER))?;
+    components.parent().filter(|top| top.join(MANIFEST).is_file())
 }

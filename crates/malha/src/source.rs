@@ -3,7 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use malha_runtime::{App, Engine, ImageError, ImageName, Images};
+use malha_runtime::{App, Engine, ImageError, ImageName, Images, Stamp};
+
+/// An application, and the build of the image that it was loaded from.
+pub(crate) struct Loaded {
+    pub(crate) app: Arc<App>,
+    pub(crate) stamp: Option<Stamp>,
+}
 
 /// Builds an image of the project that is not there yet; the error says why that failed. For another image it does
 /// nothing.
@@ -48,13 +54,20 @@ impl Source {
 
     /// Loads the application of an image. Blocks: it may have to be built, if it `may_pull`, and what is not in the cache
     /// is compiled.
-    pub(crate) fn load(&self, engine: &Engine, image: &str, may_pull: bool) -> Result<App, SourceError> {
+    pub(crate) fn load(&self, engine: &Engine, image: &str, may_pull: bool) -> Result<Loaded, SourceError> {
         if let (Some(build), Some(name)) = (&self.build, ImageName::parse(image))
             && may_pull
             && !self.images.list().contains(&name)
         {
             build(&name).map_err(SourceError::Build)?;
         }
-        Ok(self.images.load(engine, image)?)
+        // Before the image is read: a build that ends in between shows as another stamp, and is loaded by the next pod.
+        let stamp = self.stamp(image);
+        Ok(Loaded { app: Arc::new(self.images.load(engine, image)?), stamp })
+    }
+
+    /// Which build of an image is there.
+    pub(crate) fn stamp(&self, image: &str) -> Option<Stamp> {
+        self.images.stamp(image)
     }
 }

@@ -1,5 +1,6 @@
 //! `malha up`
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,11 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use malha_cluster::PodRow;
 use malha_manifest::{Diagnostic, Input, Severity, missing_resources};
-use malha_runtime::{Engine, ImageName, Images, Logs, Pod};
+use malha_runtime::{Engine, ImageName, Logs, Pod};
 use malha_world::World;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::application::Application;
 use crate::cli::Up;
 use crate::cluster::{Plan, Running};
 use crate::doors::{self, Door, Turn};
@@ -53,7 +55,9 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     make_keys(&inputs)?;
 
     let (plan, mut diagnostics) = Plan::load(&inputs);
-    diagnostics.extend_from_slice(project.findings());
+    for application in applications(&plan, &project) {
+        diagnostics.extend_from_slice(application.findings());
+    }
     report(&diagnostics)?;
     // Bound first: a port in use should not be found out after a minute of building.
     let sockets = bind(&plan.doors(), arguments.gateway)?;
@@ -188,44 +192,47 @@ fn cannot_listen(door: &Door, address: SocketAddr, error: &io::Error) -> anyhow:
     anyhow!("cannot listen on {address} for {}: {error}\n  hint: {hint}", door.name)
 }
 
+/// The applications of the project that the plan runs, each once.
+fn applications<'a>(plan: &Plan, project: &'a Project) -> Vec<&'a Application> {
+    let images = plan.images();
+    let names: BTreeSet<String> =
+        images.keys().filter_map(|image| ImageName::parse(image)).map(|image| image.name).collect();
+    names.iter().filter_map(|name| project.application(name)).collect()
+}
+
 /// Builds the images that this project can build, and looks for the others.
 fn prepare_images(plan: &Plan, project: &Project, engine: &Engine) -> Result<()> {
     for (image, place) in plan.images() {
-        match ImageName::parse(&image) {
-            Some(name) if name.name == project.name() => {
-                project.build(engine, Some(&name.version), &mut screen::build_progress())?;
+        let name = ImageName::parse(&image);
+        let application = name.as_ref().and_then(|name| project.application(&name.name));
+        match (name, application) {
+            (Some(name), Some(application)) => {
+                project.build(engine, application, Some(&name.version), &mut screen::build_progress())?;
             }
-            Some(name) if project.images().list().contains(&name) => {}
-            _ => return Err(no_such_image(&image, place, project.name(), project.images())),
+            (Some(name), None) if project.images().list().contains(&name) => {}
+            _ => return Err(no_such_image(&image, place, project)),
         }
     }
     Ok(())
 }
 
-/// The project's images; a version of it that is not there yet is built when a pod first asks for it.
+/// The project's images; one that is not there yet is built when a pod first asks for it.
 fn source(project: &Arc<Project>, engine: Engine) -> Source {
     let builder = Arc::clone(project);
     Source::building(project.images().clone(), move |image| {
-        if image.name != builder.name() {
-            return Ok(());
-        }
+        let Some(application) = builder.application(&image.name) else { return Ok(()) };
         screen::good("Building", format_args!("{image}, which a pod asks for"));
-        let built = builder.build(&engine, Some(&image.version), &mut screen::build_progress());
+        let built = builder.build(&engine, application, Some(&image.version), &mut screen::build_progress());
         built.map(drop).map_err(|error| format!("{error:#}"))
     })
 }
 
-fn no_such_image(
-    image: &str,
-    place: Option<malha_manifest::Location>,
-    project: &str,
-    images: &Images,
-) -> anyhow::Error {
-    let there = images.list().iter().map(ToString::to_string).collect::<Vec<_>>();
+fn no_such_image(image: &str, place: Option<malha_manifest::Location>, project: &Project) -> anyhow::Error {
+    let there = project.images().list().iter().map(ToString::to_string).collect::<Vec<_>>();
     let there = if there.is_empty() { "none".into() } else { there.join(", ") };
     let finding = Diagnostic::error(format!("no such image: `{image}`"))
         .at(place)
-        .help(format!("this project builds `{project}:VERSION`; images on this machine: {there}"));
+        .help(format!("this project builds {}; images on this machine: {there}", project.builds()));
     anyhow!("{finding}")
 }
 

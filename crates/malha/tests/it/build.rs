@@ -1,6 +1,6 @@
 //! `malha build`: what runs, what does not run again, and what it says.
 
-use crate::support::Folder;
+use crate::support::{Folder, Up};
 
 /// A project whose build command notes in `builds.txt` that it ran, and for which version.
 fn project() -> Folder {
@@ -51,4 +51,47 @@ async fn a_folder_within_the_project_does_as_well() {
     let mut command = folder.malha(&["build"]);
     let output = command.current_dir(folder.path("docs")).output().await.unwrap();
     assert_eq!(output.stdout, b"shop:1\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The project with a second application, `shelf`, in `components/`.
+fn two_applications() -> Folder {
+    let folder = project();
+    let shelf = folder.read("spin.toml").replace("shop.wasm", "../../shop.wasm").replace("shop\"\n", "shelf\"\n");
+    folder.write("components/shelf/spin.toml", shelf.replace("component.shop", "component.shelf"));
+    folder.write("components/shelf/source.txt", "one");
+    folder.write("components/notes.txt", "no application");
+    folder
+}
+
+#[tokio::test]
+async fn applications_below_components_are_built_by_their_name_or_their_folder() {
+    let folder = two_applications();
+    for (arguments, images, builds) in [
+        (&["build", "shelf"][..], "shelf:1\n", "built 1\n"),
+        (&["build", "shelf:2"], "shelf:2\n", "built 1\nbuilt 2\n"),
+        (&["build", "-f", "components/shelf", "--app-version", "3"], "shelf:3\n", "built 1\nbuilt 2\nbuilt 3\n"),
+        (&["build", "-f", "components/shelf/spin.toml"], "shelf:1\n", "built 1\nbuilt 2\nbuilt 3\n"),
+        (&["build", "shop", "shelf:2"], "shop:1\nshelf:2\n", "built 1\nbuilt 2\nbuilt 3\n"),
+    ] {
+        let said = folder.run(arguments).await;
+        assert_eq!((said.status, said.stdout.as_str()), (Some(0), images), "{arguments:?}: {}", said.stderr);
+        assert_eq!(folder.read("components/shelf/builds.txt"), builds, "{arguments:?}");
+    }
+    // From its own folder it is what is built, and its image lies with the others.
+    let mut command = folder.malha(&["build"]);
+    let output = command.current_dir(folder.path("components/shelf")).output().await.unwrap();
+    assert_eq!(output.stdout, b"shelf:1\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.path(".malha/images/shelf/1/shelf.wasm").exists());
+    assert!(!folder.path("components/shelf/.malha").exists());
+}
+
+#[tokio::test]
+async fn up_builds_whatever_application_its_manifests_name() {
+    let folder = two_applications();
+    folder.edit("k8s/shop.yml", "image: shop:1", "image: shelf:7");
+    let up = Up::start(folder.malha(&["up", "--gateway", "127.0.0.1:0", "--api", "127.0.0.1:0"])).await;
+    assert!(up.said().contains("Ready 1 of 1 pods"), "{}", up.said());
+    assert_eq!(up.interrupt().await.status, Some(0));
+    assert_eq!(folder.read("components/shelf/builds.txt"), "built 7\n");
+    assert!(!folder.path("builds.txt").exists(), "nobody asked for the application at the top");
 }

@@ -87,7 +87,7 @@ async fn a_resource_that_is_not_there() {
 
 #[tokio::test]
 async fn no_such_image() {
-    let folder = Folder::shop();
+    let folder = shop_and("shelf");
     folder.edit("k8s/shop.yml", "image: shop:1", "image: shoop:1");
     assert_snapshot!(folder.run(&UP).await.failure());
 }
@@ -112,6 +112,29 @@ async fn keys_are_there_already() {
 #[tokio::test]
 async fn a_version_that_is_no_tag() {
     assert_snapshot!(Folder::shop().run(&["build", "--app-version", "../2"]).await.failure());
+}
+
+/// A shop whose neighbour has an application too, of this name.
+fn shop_and(name: &str) -> Folder {
+    let folder = Folder::shop();
+    let text = folder.read("spin.toml").replace("\"shop\"", &format!("\"{name}\""));
+    folder.write("components/neighbour/spin.toml", text.replace("component.shop", &format!("component.{name}")));
+    folder
+}
+
+#[tokio::test]
+async fn two_applications_of_one_name() {
+    assert_snapshot!(shop_and("shop").run(&["build"]).await.failure());
+}
+
+#[tokio::test]
+async fn no_such_application() {
+    assert_snapshot!(shop_and("shelf").run(&["build", "shelv:1"]).await.failure());
+}
+
+#[tokio::test]
+async fn two_versions_at_once() {
+    assert_snapshot!(Folder::shop().run(&["build", "shop:1", "--app-version", "2"]).await.failure());
 }
 
 #[tokio::test]

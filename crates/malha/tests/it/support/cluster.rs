@@ -121,7 +121,8 @@ impl Manifests {
 
 /// The image that the steps put beside the first, built once, by whichever test comes first.
 pub(crate) fn build_next_version() {
-    project().build(engine(), Some(NEXT_VERSION), &mut |_: Step<'_>| {}).unwrap();
+    let project = project();
+    project.build(engine(), project.current(), Some(NEXT_VERSION), &mut |_: Step<'_>| {}).unwrap();
 }
 
 fn keys(issuer: &Issuer) -> String {

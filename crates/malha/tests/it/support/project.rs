@@ -19,7 +19,7 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     let project = Project::open(&root()).unwrap();
     let engine = project.engine().unwrap();
     // Other test processes may be building too: the store's lock makes them wait for each other.
-    project.build(&engine, None, &mut |_: Step<'_>| {}).unwrap();
+    project.build(&engine, project.current(), None, &mut |_: Step<'_>| {}).unwrap();
     Shared { project, engine }
 });
 
