@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use service_kit::forward::passed_on;
 use service_kit::host::{FetchError, Fetched, Host, Outgoing};
 use service_kit::http::Request;
 
@@ -16,30 +17,15 @@ pub(crate) const COMMENTS_LIMIT: Duration = Duration::from_secs(3);
 const POSTS_MAX_BODY: usize = 512 * 1024;
 const COMMENTS_MAX_BODY: usize = 2 * 1024 * 1024;
 
-/// What goes on to the services: who asks, the faults that are asked for, the group that routes may go by, and what a
-/// trace is put together from. A sidecar sees calls come and go but cannot know which belong together; only the service
-/// can.
-const PASSED_ON: [&str; 13] = [
-    "authorization",
-    "x-fail",
-    "x-sleep-fail",
-    "x-group",
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-    "b3",
-    "x-b3-traceid",
-    "x-b3-spanid",
-    "x-b3-parentspanid",
-    "x-b3-sampled",
-    "x-b3-flags",
-];
+/// What goes on to the services besides the trace: who asks, the faults that are asked for, and the group that routes
+/// may go by.
+const PASSED_ON: [&str; 4] = ["authorization", "x-fail", "x-sleep-fail", "x-group"];
 
 /// The call to posts.
 pub(crate) fn posts(request: &Request, host: &impl Host) -> Outgoing {
     Outgoing {
         url: host.variable("app_url_posts"),
-        headers: passed_on(request),
+        headers: passed_on(request, &PASSED_ON),
         max_body: POSTS_MAX_BODY,
         limit: POSTS_LIMIT,
     }
@@ -49,15 +35,10 @@ pub(crate) fn posts(request: &Request, host: &impl Host) -> Outgoing {
 pub(crate) fn comments(request: &Request, host: &impl Host) -> Outgoing {
     Outgoing {
         url: host.variable("app_url_comments"),
-        headers: passed_on(request),
+        headers: passed_on(request, &PASSED_ON),
         max_body: COMMENTS_MAX_BODY,
         limit: COMMENTS_LIMIT,
     }
-}
-
-fn passed_on(request: &Request) -> Vec<(String, Vec<u8>)> {
-    let is_passed_on = |name: &str| PASSED_ON.iter().any(|passed| name.eq_ignore_ascii_case(passed));
-    request.headers.iter().filter(|(name, _)| is_passed_on(name)).cloned().collect()
 }
 
 /// The text of a good answer, or what is wrong with it.

@@ -9,6 +9,7 @@
 pub mod bearer;
 pub mod collection;
 pub mod es256;
+pub mod forward;
 pub mod health;
 pub mod host;
 pub mod http;
