@@ -11,7 +11,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use malha_runtime::{
-    Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodOptions, project_manifest,
+    Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
+    project_manifest,
 };
 use malha_world::World;
 use tokio::runtime::Builder;
@@ -35,7 +36,8 @@ fn pod(engine: &Engine, images: &Images, project: &str) -> Pod {
     let built = images.build(engine, &manifest, &folder, None, &mut |_: malha_runtime::Step<'_>| ());
     let app = images.load(engine, &built.expect("it builds").image.to_string()).expect("it was built just now");
     let (world, outbound) = (World::real(), Arc::new(Alone));
-    let options = PodOptions { name: project, namespace: "default", environment: &[], world, outbound };
+    let limits = PodLimits::default();
+    let options = PodOptions { name: project, namespace: "default", environment: &[], world, outbound, limits };
     Pod::start(engine, &app, options).expect("it needs nothing")
 }
 

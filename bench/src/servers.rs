@@ -202,7 +202,7 @@ pub(crate) fn spin_hello(paths: &Paths) -> Result<Option<Server>> {
     Server::start(&mut command, address, "/", "").map(Some)
 }
 
-/// `malha up`, as a user types it in the project's folder.
+/// `malha up`, as a user types it in the project's folder who wants to know what the machine can do.
 pub(crate) fn malha_command<S: AsRef<OsStr>>(
     paths: &Paths,
     folder: &Path,
@@ -210,7 +210,7 @@ pub(crate) fn malha_command<S: AsRef<OsStr>>(
 ) -> Result<(Command, SocketAddr)> {
     let address = free_address()?;
     let mut command = Command::new(paths.release("malha"));
-    command.current_dir(folder).arg("up").arg("--gateway").arg(address.to_string()).args(arguments);
+    command.current_dir(folder).args(["up", "--no-limits", "--gateway"]).arg(address.to_string()).args(arguments);
     Ok((command, address))
 }
 

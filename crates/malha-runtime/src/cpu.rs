@@ -1,26 +1,66 @@
-//! Time on the CPU: how much a pod's guests used, measured around every poll of every guest.
+//! Time on the CPU: how much a pod's guests used, measured around every poll of every guest, and how much they may.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use malha_world::Work;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Sleep;
 
 use crate::engine::Engine;
+use crate::quota::Quota;
 
 /// A pod's account. Shared by all of its requests.
-#[derive(Debug, Default)]
-pub(crate) struct Account(AtomicU64);
+#[derive(Debug)]
+pub(crate) struct Account {
+    used: AtomicU64,
+    work: Work,
+    /// What it may use, if that is limited.
+    quota: Option<Quota>,
+}
 
 impl Account {
+    pub(crate) fn new(work: Work, quota: Option<Quota>) -> Self {
+        Self { used: AtomicU64::new(0), work, quota }
+    }
+
     pub(crate) fn used(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Waits until the pod has time on the CPU, without a place in the queue: for what costs hardly any.
+    pub(crate) async fn thawed(&self) {
+        if let Some(quota) = &self.quota {
+            quota.refilled().await;
+        }
+    }
+
+    /// Waits until the pod has time on the CPU and it is the turn of whoever asks.
+    pub(crate) async fn turn(&self) {
+        if let Some(quota) = &self.quota {
+            quota.turn().await;
+        }
+    }
+
+    fn charge(&self, nanos: u64) {
+        self.used.fetch_add(nanos, Ordering::Relaxed);
+        if let Some(quota) = &self.quota {
+            quota.charge(nanos);
+        }
+    }
+
+    /// Until when a guest has to wait, if it has to.
+    fn freeze(&self) -> Option<Pin<Box<Sleep>>> {
+        let until = self.quota.as_ref()?.empty_until()?;
+        Some(Box::pin(tokio::time::sleep_until(until)))
     }
 }
 
-/// What one request used, kept where the deadline can see it while the guest runs.
+/// What one request used, kept where the deadline can see it while the guest runs. Real time in every world: a guest that
+/// loops does so on a real processor.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     spent: AtomicU64,
@@ -35,17 +75,25 @@ impl Meter {
     }
 }
 
-/// Runs a future and charges the thread's time in each poll to a meter and an account.
+/// Runs a future, charges each poll to a meter and an account, and does not poll while the account is out of time.
 pub(crate) struct Metered<F> {
     future: F,
     meter: Arc<Meter>,
     account: Arc<Account>,
     engine: Engine,
+    /// What is still to be paid where work has a fixed cost: all of it by the first poll. From then on the guest runs
+    /// freely, since how many polls it needs depends on real time (the ticker's).
+    cost: Option<u64>,
+    frozen: Option<Pin<Box<Sleep>>>,
 }
 
 impl<F: Future + Unpin> Metered<F> {
     pub(crate) fn new(future: F, meter: Arc<Meter>, account: Arc<Account>, engine: Engine) -> Self {
-        Self { future, meter, account, engine }
+        let cost = match account.work {
+            Work::Measured => None,
+            Work::Fixed(cost) => Some(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX)),
+        };
+        Self { future, meter, account, engine, cost, frozen: None }
     }
 }
 
@@ -54,13 +102,19 @@ impl<F: Future + Unpin> Future for Metered<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
+        if this.cost != Some(0) {
+            while let Some(frozen) = this.frozen.take().or_else(|| this.account.freeze()) {
+                ready!(this.frozen.insert(frozen).as_mut().poll(context));
+                this.frozen = None;
+            }
+        }
         this.engine.wake_ticker();
         let start = thread_nanos();
         this.meter.running_since.store(start, Ordering::Relaxed);
         let result = Pin::new(&mut this.future).poll(context);
         let spent = thread_nanos().saturating_sub(start);
         this.meter.spent.fetch_add(spent, Ordering::Relaxed);
-        this.account.0.fetch_add(spent, Ordering::Relaxed);
+        this.account.charge(this.cost.as_mut().map_or(spent, std::mem::take));
         result
     }
 }

@@ -44,11 +44,13 @@ pub struct EngineOptions {
     pub cpu_per_request: Duration,
     /// The largest linear memory of an instance in bytes, where the pod does not say less.
     pub memory_per_instance: u64,
+    /// Whether pods are held to their limits.
+    pub pod_limits: bool,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache: None, cpu_per_request: Duration::from_secs(10), memory_per_instance: 512 << 20 }
+        Self { cache: None, cpu_per_request: Duration::from_secs(10), memory_per_instance: 512 << 20, pod_limits: true }
     }
 }
 

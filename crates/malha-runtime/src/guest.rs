@@ -88,6 +88,8 @@ pub(crate) async fn respond(
     request: Request<Body>,
     depth: usize,
 ) -> Result<Response<Body>, GuestError> {
+    // A process that is out of CPU time makes no instance: whoever waits for it holds none.
+    pod.cpu.turn().await;
     let permit = pod.engine.shared.admission.enter(depth).await.map_err(|why| GuestError::NoInstance(why.into()))?;
     let request = request.map(|body| if body.is_end_stream() { body } else { Body::boxed(Watched::new(body, IDLE)) });
     let meter = Arc::new(Meter::default());

@@ -12,6 +12,7 @@
 //! | `app` | which component answers a path, which variables and hosts it has |
 //! | `image` | local images: built by the components' own commands, only when something changed |
 //! | `pod` | one replica: from a request to a response |
+//! | `quota` | how much of the processors it may use, and who waits when it has used that |
 //! | `guest` | one instance: run it, answer early, end it on a trap or a deadline |
 //! | `host` | what a guest can ask for: WASI 0.2, HTTP, Spin variables |
 //! | `logs` | what guests print |
@@ -29,6 +30,7 @@ mod image;
 mod logs;
 mod outbound;
 mod pod;
+mod quota;
 
 pub use app::{App, AppError};
 pub use body::{Body, BodyError};
@@ -39,4 +41,4 @@ pub use image::{
 };
 pub use logs::{LogLine, LogPage, LogStream, Logs};
 pub use outbound::{AllowedHosts, CallError, Caller, Outbound};
-pub use pod::{Inbound, Pod, PodError, PodOptions, Stopped};
+pub use pod::{Inbound, Pod, PodError, PodLimits, PodOptions, Stopped};

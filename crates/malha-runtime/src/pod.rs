@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::guest::{self, GuestError};
 use crate::logs::{LogStream, Logs};
 use crate::outbound::Outbound;
+use crate::quota::Quota;
 
 /// Paths that Spin answers itself.
 const WELL_KNOWN: &str = "/.well-known/spin/";
@@ -38,6 +39,15 @@ pub struct PodOptions<'a> {
     pub world: World,
     /// Who carries its calls.
     pub outbound: Arc<dyn Outbound>,
+    /// What it may use, unless the engine holds no pod to its limits.
+    pub limits: PodLimits,
+}
+
+/// `resources.limits` of a container. Nothing is unlimited, and so is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PodLimits {
+    /// Thousandths of a processor, which all of its guests share.
+    pub cpu: Option<u64>,
 }
 
 /// Why a pod cannot start.
@@ -115,15 +125,16 @@ impl Pod {
             None => PORT,
         };
         let routes = app.configure(&retain, &environment)?;
+        let limits = if engine.shared.options.pod_limits { options.limits } else { PodLimits::default() };
         Ok(Self {
             shared: Arc::new(Shared {
                 name: options.name.into(),
                 namespace: options.namespace.into(),
                 engine: engine.clone(),
                 logs: Logs::new(options.world.clock),
+                cpu: Arc::new(Account::new(options.world.work, limits.cpu.and_then(Quota::new))),
                 world: options.world,
                 outbound: options.outbound,
-                cpu: Arc::default(),
                 memory: AtomicU64::new(0),
                 memory_per_instance,
                 stopped: watch::Sender::new(false),
@@ -195,15 +206,17 @@ impl Pod {
     /// without a body when the guest fails; the log says why. Does not ask whether the pod is stopped.
     pub async fn handle(&self, inbound: Inbound) -> Response<Body> {
         let Inbound { mut request, depth, peer } = inbound;
-        let path = request.uri().path();
-        if let Some(well_known) = path.strip_prefix(WELL_KNOWN) {
+        let uri = request.uri().clone();
+        let well_known = uri.path().strip_prefix(WELL_KNOWN);
+        let route = if well_known.is_some() { None } else { self.shared.routes.find(uri.path()) };
+        let Some(route) = route else {
+            // A pod that is out of CPU time answers nothing, but what costs it none does not wait for what does.
+            self.shared.cpu.thawed().await;
             return match well_known {
-                "health" => Response::new("OK".into()),
+                Some("health") => Response::new("OK".into()),
                 _ => empty(StatusCode::NOT_FOUND),
             };
-        }
-        let uri = request.uri().clone();
-        let Some(route) = self.shared.routes.find(uri.path()) else { return empty(StatusCode::NOT_FOUND) };
+        };
         add_spin_headers(request.headers_mut(), &uri, &route, peer);
         match guest::respond(&self.shared, route.component, request, depth).await {
             Ok(response) => response,

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_runtime::{
-    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodOptions, Stopped,
-    project_manifest,
+    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
+    Stopped, project_manifest,
 };
-use malha_world::World;
+use malha_world::{Work, World};
 
 const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../components/misbehave");
 
@@ -28,6 +28,7 @@ static ENGINE: LazyLock<(Engine, Images)> = LazyLock::new(|| {
         cache: Some(images.code_cache()),
         cpu_per_request: Duration::from_millis(250),
         memory_per_instance: 32 << 20,
+        pod_limits: true,
     };
     let engine = Engine::new(options).unwrap();
     let (manifest, _) = project_manifest(Path::new(PROJECT)).unwrap();
@@ -60,10 +61,13 @@ impl Outbound for Echo {
     }
 }
 
-fn pod_in(world: World) -> Pod {
-    let options =
-        PodOptions { name: "sinner", namespace: "default", environment: &[], world, outbound: Arc::new(Echo) };
+fn start(world: World, outbound: Arc<dyn Outbound>, limits: PodLimits) -> Pod {
+    let options = PodOptions { name: "sinner", namespace: "default", environment: &[], world, outbound, limits };
     Pod::start(&ENGINE.0, &app(), options).unwrap()
+}
+
+fn pod_in(world: World) -> Pod {
+    start(world, Arc::new(Echo), PodLimits::default())
 }
 
 fn pod() -> Pod {
@@ -151,9 +155,81 @@ async fn an_endless_loop_lets_its_neighbours_run_on_the_same_thread() {
 
 #[tokio::test]
 async fn time_on_the_cpu_is_counted() {
-    let pod = pod();
+    let pod = pod_in(World::real());
     get(&pod, "/loop").await;
     assert!(pod.cpu_time() >= Duration::from_millis(250), "{:?}", pod.cpu_time());
+    // Where work costs nothing, the account stays empty, and yet the loop is stopped.
+    let pod = pod_in(World::simulated(0, 1));
+    assert_eq!(get(&pod, "/loop").await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(pod.cpu_time(), Duration::ZERO);
+}
+
+/// A pod with a limit of CPU time, in a world where each request costs its guest `cost`.
+fn slow_pod(millis: u64, cost: Duration) -> Pod {
+    let world = World { work: Work::Fixed(cost), ..World::simulated(0, 1) };
+    start(world, Arc::new(Echo), PodLimits { cpu: Some(millis) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_share_their_pods_quota_in_the_order_of_coming() {
+    let millisecond = Duration::from_millis(1);
+    // The limit, the cost of a request, and how many of forty have their answer in each period of 100 ms.
+    for (limit, cost, want) in [
+        (100, millisecond, &[10, 10, 10, 10][..]),
+        (250, millisecond, &[25, 15]),
+        (4_000, millisecond, &[40]),
+        // 2 ms more than the quota: a debt, for which the next period pays.
+        (100, millisecond * 4, &[3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3]),
+        (100, millisecond * 25, &[1, 0, 1, 0, 0, 1, 0, 1]),
+    ] {
+        let pod = slow_pod(limit, cost);
+        let begin = tokio::time::Instant::now();
+        let count = want.iter().sum();
+        let requests = (0..count).map(|_| {
+            let pod = pod.clone();
+            tokio::spawn(async move { (get(&pod, "/ok").await.status(), begin.elapsed().as_millis()) })
+        });
+        let (mut answered, mut last) = (vec![0; want.len()], 0);
+        for request in requests.collect::<Vec<_>>() {
+            let (status, after) = request.await.unwrap();
+            assert_eq!((status, after % 100), (StatusCode::OK, 0));
+            assert!(last <= after, "{limit}m, {cost:?}: in the order of coming");
+            last = after;
+            answered[usize::try_from(after / 100).unwrap()] += 1;
+        }
+        assert_eq!(answered, want, "{limit}m, {cost:?} a request");
+        assert_eq!(pod.cpu_time(), cost * u32::try_from(count).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_out_of_time_answers_no_probe_and_makes_no_instance() {
+    let pod = slow_pod(100, Duration::from_millis(25));
+    let begin = tokio::time::Instant::now();
+    get(&pod, "/ok").await;
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    let health = get(&pod, "/.well-known/spin/health").await;
+    assert_eq!((health.status(), begin.elapsed()), (StatusCode::OK, Duration::from_millis(200)));
+    get(&pod, "/ok").await;
+    let waiting = tokio::spawn({
+        let pod = pod.clone();
+        async move { pod.answer(request("/ok", &[])).await.map(|_| ()) }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(pod.memory(), 0);
+    pod.stop();
+    assert_eq!(waiting.await.unwrap(), Err(Stopped));
+    assert_eq!(begin.elapsed(), Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn an_endless_loop_within_a_limit_ends_all_the_same() {
+    // 250 ms of real time on a processor, of which the pod has 50 in each 100 ms.
+    let pod = start(World::real(), Arc::new(Echo), PodLimits { cpu: Some(500) });
+    let begin = tokio::time::Instant::now();
+    assert_eq!(get(&pod, "/loop").await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(begin.elapsed() >= Duration::from_millis(400), "{:?}", begin.elapsed());
+    assert!(log(&pod).contains("more than 250ms of CPU time"));
 }
 
 #[tokio::test]
@@ -274,9 +350,7 @@ impl http_body::Body for Channel {
 async fn a_guest_calls_a_guest() {
     let neighbour = Arc::new(Neighbour(OnceLock::new()));
     let world = World::simulated(0, 1);
-    let outbound = Arc::clone(&neighbour) as Arc<dyn Outbound>;
-    let options = PodOptions { name: "caller", namespace: "default", environment: &[], world, outbound };
-    let caller = Pod::start(&ENGINE.0, &app(), options).unwrap();
+    let caller = start(world, Arc::clone(&neighbour) as Arc<dyn Outbound>, PodLimits::default());
     assert!(neighbour.0.set(pod()).is_ok());
     for (url, want) in
         [("http://other/ok", "200\nok"), ("http://other/trap", "500\n"), ("http://other/stream", "200\n")]
@@ -301,10 +375,7 @@ impl Outbound for Silence {
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_stopped_cuts_what_is_under_way_and_takes_nothing_new() {
-    let world = World::simulated(0, 1);
-    let options =
-        PodOptions { name: "sinner", namespace: "default", environment: &[], world, outbound: Arc::new(Silence) };
-    let pod = Pod::start(&ENGINE.0, &app(), options).unwrap();
+    let pod = start(World::simulated(0, 1), Arc::new(Silence), PodLimits::default());
     // One whose answer has begun, and one whose answer nobody knows yet.
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
     let mut inbound = request("/echo", &[]);

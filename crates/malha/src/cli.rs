@@ -51,6 +51,10 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) logs: bool,
 
+    /// Hold no pod to its limits of CPU time and memory: to measure what the machine can do
+    #[arg(long)]
+    pub(crate) no_limits: bool,
+
     /// Let chance follow from this number; with one request at a time a run repeats. Only for tests: secrets follow
     /// from it too
     #[arg(long, value_name = "NUMBER")]

@@ -86,12 +86,13 @@ impl Project {
         &self.images
     }
 
-    /// An engine that keeps machine code beside the images.
+    /// An engine that keeps machine code beside the images, and is otherwise as `options` say.
     ///
     /// # Errors
     /// When the machine cannot give the address space or a thread.
-    pub fn engine(&self) -> Result<Engine> {
-        Ok(Engine::new(EngineOptions { cache: Some(self.images.code_cache()), ..EngineOptions::default() })?)
+    pub fn engine(&self, mut options: EngineOptions) -> Result<Engine> {
+        options.cache = Some(self.images.code_cache());
+        Ok(Engine::new(options)?)
     }
 
     /// Builds a version of one of its applications, as far as something changed.

@@ -95,6 +95,7 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.containers[].livenessProbe", ActsOn),
     ("Deployment", "spec.template.spec.containers[].readinessProbe", ActsOn),
     ("Deployment", "spec.template.spec.containers[].startupProbe", ActsOn),
+    ("Deployment", "spec.template.spec.containers[].resources.limits.cpu", ActsOn),
     ("Deployment", "spec.template.spec.containers[].resources.limits", NotYet),
     // By autoscalers, whose percentages are of it.
     ("Deployment", "spec.template.spec.containers[].resources.requests", ActsOn),

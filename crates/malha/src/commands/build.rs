@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use malha_runtime::Engine;
+use malha_runtime::{Engine, EngineOptions};
 use tokio::time::Instant;
 
 use crate::application::Application;
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Build) -> Result<()> {
     if wanted.is_empty() {
         wanted.push((project.current(), version));
     }
-    let engine = project.engine()?;
+    let engine = project.engine(EngineOptions::default())?;
     wanted.iter().try_for_each(|(application, version)| build(&project, &engine, application, *version))
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use malha_cluster::PodRow;
 use malha_manifest::{Diagnostic, Input, Severity, missing_resources};
-use malha_runtime::{Engine, ImageName, Logs, Pod};
+use malha_runtime::{Engine, EngineOptions, ImageName, Logs, Pod};
 use malha_world::World;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -62,7 +62,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     // Bound first: a port in use should not be found out after a minute of building.
     let sockets = bind(&plan.doors(), arguments.gateway)?;
     let api = bind_api(arguments.api)?;
-    let engine = project.engine()?;
+    let engine = project.engine(EngineOptions { pod_limits: !arguments.no_limits, ..EngineOptions::default() })?;
     prepare_images(&plan, &project, &engine)?;
 
     let gateway = sockets.first().map(|(_, socket)| socket.local_addr()).transpose()?;

@@ -10,6 +10,7 @@ mod collections;
 mod composition;
 mod faults;
 mod gateway;
+mod limits;
 mod observability;
 mod sources;
 mod steps;

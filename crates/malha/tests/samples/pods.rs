@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use malha_cluster::{Node, PodRequest, StartError};
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{App, Engine, EngineOptions, Images, Pod, PodOptions, Step, project_manifest};
+use malha_runtime::{App, Engine, EngineOptions, Images, Pod, PodLimits, PodOptions, Step, project_manifest};
 use malha_world::World;
 
 /// The smallest project of the repository.
@@ -71,6 +71,7 @@ impl Node for StandIns {
             environment: &[],
             world: self.world.clone(),
             outbound: Arc::new(self.mesh.sidecar(Arc::new(workload), request.ip.into())),
+            limits: PodLimits::default(),
         };
         Pod::start(&SHARED.engine, &app, options)
             .map_err(|error| StartError::new("RunContainerError", error.to_string()))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use malha::Project;
-use malha_runtime::{Engine, Step};
+use malha_runtime::{Engine, EngineOptions, Step};
 
 /// The image that the manifests in `k8s/` name.
 pub(crate) const IMAGE: &str = "workshop:0.0.1";
@@ -17,7 +17,7 @@ struct Shared {
 /// One engine for all tests: each reserves terabytes of address space.
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     let project = Project::open(&root()).unwrap();
-    let engine = project.engine().unwrap();
+    let engine = project.engine(EngineOptions::default()).unwrap();
     // Other test processes may be building too: the store's lock makes them wait for each other.
     project.build(&engine, project.current(), None, &mut |_: Step<'_>| {}).unwrap();
     Shared { project, engine }
