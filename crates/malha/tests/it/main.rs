@@ -10,6 +10,7 @@ mod collections;
 mod composition;
 mod faults;
 mod gateway;
+mod hello;
 mod limits;
 mod observability;
 mod sources;

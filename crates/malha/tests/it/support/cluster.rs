@@ -23,24 +23,30 @@ const NEXT_VERSION: &str = "0.0.2";
 /// What Envoy answers where a rule aborts a request.
 const ABORTED: &str = "fault filter abort";
 
-/// The manifests of `k8s/`, with changes.
+/// The manifests of a folder, with changes.
 pub(crate) struct Manifests {
     files: BTreeMap<String, String>,
-    /// What is applied on top of the base.
+    /// What is applied on top of them.
     step: Option<&'static str>,
 }
 
 impl Manifests {
-    /// As they are in the repository, with the keys of [`Issuer::trusted`].
+    /// Those of `k8s/` as they are in the repository, with the keys of [`Issuer::trusted`].
     pub(crate) fn base() -> Self {
-        let files = fs::read_dir(root().join("k8s")).unwrap().map(|entry| entry.unwrap());
-        let files = files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
-        let mut files: BTreeMap<_, _> = files
-            .filter(|(name, _)| name != "00-jwt.yml")
-            .map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
-            .collect();
-        files.insert("00-jwt.yml".into(), keys(&Issuer::trusted()));
-        Self { files, step: None }
+        let mut base = Self::of("k8s");
+        base.files.insert("00-jwt.yml".into(), keys(&Issuer::trusted()));
+        base
+    }
+
+    /// Those of a folder of the repository, not of folders below it: what `malha up -k` reads there, or `-f` where it has
+    /// no kustomization.
+    pub(crate) fn of(folder: &str) -> Self {
+        let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.filter(|path| path.is_file()).map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        });
+        Self { files: files.collect(), step: None }
     }
 
     /// With a step of the workshop on top, as `malha up -k k8s -f k8s/<file>` has it.
@@ -99,7 +105,9 @@ impl Manifests {
     /// What is said of them.
     pub(crate) fn load(&self) -> (Plan, Vec<Diagnostic>) {
         let folder = self.write();
-        let mut inputs = vec![Input::Kustomize(folder.path().to_owned())];
+        let path = folder.path().to_owned();
+        let has_kustomization = self.files.contains_key("kustomization.yaml");
+        let mut inputs = vec![if has_kustomization { Input::Kustomize(path) } else { Input::File(path) }];
         inputs.extend(self.step.map(|file| Input::File(folder.path().join(file))));
         Plan::load(&inputs)
     }
@@ -108,9 +116,7 @@ impl Manifests {
     pub(crate) async fn start_in(&self, world: World) -> Cluster {
         let (plan, diagnostics) = self.load();
         assert!(!diagnostics.iter().any(Diagnostic::is_error), "{diagnostics:#?}");
-        if plan.images().contains_key(&format!("workshop:{NEXT_VERSION}")) {
-            build_next_version();
-        }
+        plan.images().keys().for_each(|image| build(image));
         let (running, results) = Running::start(plan, engine().clone(), project().images().clone(), world).await;
         for result in results {
             result.unwrap();
@@ -121,8 +127,14 @@ impl Manifests {
 
 /// The image that the steps put beside the first, built once, by whichever test comes first.
 pub(crate) fn build_next_version() {
-    let project = project();
-    project.build(engine(), project.current(), Some(NEXT_VERSION), &mut |_: Step<'_>| {}).unwrap();
+    build(&format!("workshop:{NEXT_VERSION}"));
+}
+
+/// Builds an image of the project, as far as something changed.
+pub(crate) fn build(image: &str) {
+    let (name, version) = image.split_once(':').unwrap();
+    let application = project().application(name).unwrap();
+    project().build(engine(), application, Some(version), &mut |_: Step<'_>| {}).unwrap();
 }
 
 fn keys(issuer: &Issuer) -> String {
@@ -150,17 +162,18 @@ impl Cluster {
         self.enter(&gateway(80), &call).await.expect("an answer")
     }
 
-    /// Sends a request to a service's load balancer.
+    /// Sends a request to the load balancer of one of the workshop's services.
     pub(crate) async fn service(&self, name: &str, call: Call) -> Answer {
-        self.enter(&load_balancer(name), &call).await.expect("an answer")
+        self.enter(&load_balancer(&format!("{name}-service")), &call).await.expect("an answer")
     }
 
     /// The same where the connection may be cut instead.
     pub(crate) async fn service_or_cut(&self, name: &str, call: Call) -> Option<Answer> {
-        self.enter(&load_balancer(name), &call).await
+        self.enter(&load_balancer(&format!("{name}-service")), &call).await
     }
 
-    async fn enter(&self, entrance: &Entrance, call: &Call) -> Option<Answer> {
+    /// Sends a request to some entrance.
+    pub(crate) async fn enter(&self, entrance: &Entrance, call: &Call) -> Option<Answer> {
         let client = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50_000));
         let connection =
             Connection { client, local: SocketAddr::from((Ipv4Addr::LOCALHOST, entrance.port)), tls: None };
@@ -189,9 +202,9 @@ impl Cluster {
     }
 }
 
-/// The entrance of a service's load balancer.
+/// The entrance of a load balancer at port 80.
 pub(crate) fn load_balancer(service: &str) -> Entrance {
-    let kind = ListenerKind::LoadBalancer { namespace: "default".into(), service: format!("{service}-service") };
+    let kind = ListenerKind::LoadBalancer { namespace: "default".into(), service: service.into() };
     Entrance { kind, port: 80 }
 }
 

@@ -49,7 +49,7 @@ impl Folder {
         folder.copy("spin.toml", &root().join("spin.toml"));
         for entry in fs::read_dir(root().join("k8s")).unwrap().map(Result::unwrap) {
             let name = entry.file_name().into_string().unwrap();
-            if name != "00-jwt.yml" {
+            if name != "00-jwt.yml" && entry.path().is_file() {
                 folder.copy(&format!("k8s/{name}"), &entry.path());
             }
         }
