@@ -1,6 +1,7 @@
 //! Addresses of pods and Services.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::Ipv4Addr;
 
 /// A range of addresses, given out in order and not again before the others had their turn, so that an address that
@@ -14,9 +15,9 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Pods: kubeadm's usual `--pod-network-cidr`, 10.244.0.0/16.
-    pub(crate) fn pods() -> Self {
-        Self::new(Ipv4Addr::new(10, 244, 0, 1), Ipv4Addr::new(10, 244, 255, 254))
+    /// The pods of a node: what its range has between the network's own address and the one for all.
+    fn pods(range: PodRange) -> Self {
+        Self::new(Ipv4Addr::from(range.first + 1), Ipv4Addr::from(range.first + range.pods()))
     }
 
     /// Services: kubeadm's default `--service-cidr`, 10.96.0.0/12; 10.96.0.1 is the API server's and the first
@@ -56,6 +57,60 @@ impl Pool {
     }
 }
 
+/// A node's part of kubeadm's usual `--pod-network-cidr`, 10.244.0.0/16: for one node all of it, for several equal parts, as
+/// large as can be (`--node-cidr-mask-size`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PodRange {
+    first: u32,
+    prefix: u32,
+}
+
+impl PodRange {
+    /// The part of the node of this number, from 0, of so many.
+    pub(crate) fn of(index: u32, nodes: u32) -> Self {
+        let prefix = 16 + nodes.max(1).next_power_of_two().trailing_zeros();
+        Self { first: u32::from(Ipv4Addr::new(10, 244, 0, 0)) + (index << (32 - prefix)), prefix }
+    }
+
+    /// How many pods have an address there.
+    pub(crate) fn pods(self) -> u32 {
+        (1 << (32 - self.prefix)) - 2
+    }
+}
+
+impl fmt::Display for PodRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Ipv4Addr::from(self.first), self.prefix)
+    }
+}
+
+/// The addresses of all pods, by the name of their node.
+#[derive(Debug)]
+pub(crate) struct PodAddresses(BTreeMap<String, (PodRange, Pool)>);
+
+impl PodAddresses {
+    /// Of these nodes.
+    pub(crate) fn new(nodes: impl IntoIterator<Item = (String, PodRange)>) -> Self {
+        Self(nodes.into_iter().map(|(name, range)| (name, (range, Pool::pods(range)))).collect())
+    }
+
+    /// Whether it is a node of this cluster.
+    pub(crate) fn has(&self, node: &str) -> bool {
+        self.0.contains_key(node)
+    }
+
+    /// An address on a node. The error says what is used up.
+    pub(crate) fn take(&mut self, node: &str) -> Result<Ipv4Addr, String> {
+        let (range, pool) = self.0.get_mut(node).ok_or_else(|| format!("node \"{node}\" not found"))?;
+        pool.take().ok_or_else(|| format!("no address left in {range}"))
+    }
+
+    /// Gives an address back.
+    pub(crate) fn free(&mut self, address: Ipv4Addr) {
+        self.0.values_mut().for_each(|(_, pool)| pool.free(address));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +123,22 @@ mod tests {
         let then: Vec<_> = std::iter::from_fn(|| pool.take()).map(|a| a.octets()[3]).collect();
         assert_eq!(then, [2, 3, 1]);
         assert_eq!(pool.take(), None);
+    }
+
+    #[test]
+    fn nodes_share_the_range_of_pods_evenly() {
+        for (index, nodes, range, pods) in [
+            (0, 1, "10.244.0.0/16", 65_534),
+            (1, 2, "10.244.128.0/17", 32_766),
+            (2, 3, "10.244.128.0/18", 16_382),
+            (99, 100, "10.244.198.0/23", 510),
+        ] {
+            let part = PodRange::of(index, nodes);
+            assert_eq!((part.to_string().as_str(), part.pods()), (range, pods));
+        }
+        let mut last = Pool::pods(PodRange::of(1, 2));
+        assert_eq!(last.take(), Some(Ipv4Addr::new(10, 244, 128, 1)));
+        assert_eq!(last.last, u32::from(Ipv4Addr::new(10, 244, 255, 254)));
     }
 
     #[test]

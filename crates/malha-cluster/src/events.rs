@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::object::{Key, Kind, Stored};
@@ -105,7 +105,7 @@ impl Events {
             return;
         }
         let object = store.find(&happening.about);
-        let node = (happening.from == Component::Kubelet).then(|| crate::kubelet::NODE.to_owned());
+        let node = (happening.from == Component::Kubelet).then(|| node_of(store, &happening.about)).flatten();
         // What belongs to no namespace has its events in `default`.
         let namespace = Some(happening.about.namespace.as_str()).filter(|name| !name.is_empty()).unwrap_or("default");
         if store.get::<k8s_openapi::api::core::v1::Namespace>("", namespace).is_none_or(|namespace| {
@@ -199,6 +199,14 @@ impl Events {
     }
 }
 
+/// The node whose kubelet speaks about an object: the pod's, or the node itself.
+fn node_of(store: &Store, about: &Key) -> Option<String> {
+    match about.kind {
+        Kind::Node => Some(about.name.clone()),
+        _ => store.get::<Pod>(&about.namespace, &about.name)?.spec.as_ref()?.node_name.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::fixtures;
@@ -224,6 +232,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn repetition_is_counted_and_an_hour_later_all_is_forgotten() {
         let mut store = fixtures::store();
+        let mut pod = fixtures::pod("p");
+        pod.spec.as_mut().unwrap().node_name = Some("malha".into());
+        store.create(pod.into_object()).unwrap();
         let mut events = Events::default();
         for message in ["a", "a", "b"] {
             events.add(&mut store, happening(message));

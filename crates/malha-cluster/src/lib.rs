@@ -38,6 +38,7 @@ mod pilot;
 pub mod quantity;
 mod registry;
 pub mod resource;
+mod scheduler;
 mod selector;
 mod state;
 mod store;

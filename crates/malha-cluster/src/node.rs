@@ -71,6 +71,8 @@ pub struct ProbeRequest {
 /// What a node is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
+    /// How many nodes it plays, each of which has all that it has: at least one.
+    pub nodes: u16,
     /// Processors.
     pub processors: u64,
     /// Bytes of memory.
@@ -87,6 +89,7 @@ impl Default for Machine {
     /// The smallest that runs anything.
     fn default() -> Self {
         Self {
+            nodes: 1,
             processors: 1,
             memory: 1 << 30,
             architecture: "amd64".to_owned(),

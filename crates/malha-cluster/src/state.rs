@@ -5,6 +5,7 @@
 
 mod pods;
 mod scaling;
+mod scheduling;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use malha_routing::{KeySource, Snapshot};
 use malha_world::World;
 use tokio::time::Instant;
 
-use crate::address::Pool;
+use crate::address::PodAddresses;
 use crate::cluster::{Applied, Outcome};
 use crate::controllers::autoscaler::Autoscaling;
 use crate::controllers::{Action, Task, affected};
@@ -28,6 +29,7 @@ use crate::node::{Machine, PodRequest};
 use crate::object::{Key, Kind, Object, ServiceEntry, Stored};
 use crate::pilot::{self, Finding};
 use crate::registry::{BUILT_IN, Deletion, Part, Registry};
+use crate::scheduler;
 use crate::store::{Change, ChangeKind};
 use crate::timers::Timers;
 
@@ -46,7 +48,7 @@ pub(crate) struct State<P> {
     pub(crate) findings: Vec<Finding>,
     /// The kubelet's pods, by uid.
     pods: HashMap<String, Worker<P>>,
-    pod_ips: Pool,
+    addresses: PodAddresses,
     tasks: BTreeSet<Task>,
     timers: Timers,
     autoscaling: Autoscaling,
@@ -94,14 +96,14 @@ fn built_in_class() -> RuntimeClass {
 }
 
 impl<P: Clone> State<P> {
-    /// A cluster as it is before anyone applies anything: its namespaces, its node, and the runtime class of Spin.
+    /// A cluster as it is before anyone applies anything: its namespaces, its nodes, and the runtime class of Spin.
     pub(crate) fn new(world: &World, machine: &Machine) -> Self {
         let mut state = Self {
             registry: Registry::new(world),
             events: Events::default(),
             findings: Vec::new(),
             pods: HashMap::new(),
-            pod_ips: Pool::pods(),
+            addresses: PodAddresses::new(machine::ranges(machine)),
             tasks: BTreeSet::new(),
             timers: Timers::default(),
             autoscaling: Autoscaling::default(),
@@ -115,8 +117,7 @@ impl<P: Clone> State<P> {
         let namespaces =
             NAMESPACES.map(|name| Namespace { metadata: meta(name), ..Namespace::default() }.into_object());
         let class = built_in_class();
-        let mut node = machine::node(machine);
-        for object in namespaces.into_iter().chain([class.into_object(), node.clone().into_object()]) {
+        for object in namespaces.into_iter().chain([class.into_object()]) {
             // Of an empty store nobody can ask too much.
             let _ = state.registry.create(object, false);
         }
@@ -126,9 +127,13 @@ impl<P: Clone> State<P> {
                 state.act(&task, action);
             }
         }
-        node.status = Some(machine::status(machine, &state.registry.store.now()));
-        if let Ok(node) = state.registry.update(node.into_object(), Part::Status, false) {
-            let _ = state.registry.create(machine::lease(node.uid()).into_object(), false);
+        for (name, range) in machine::ranges(machine) {
+            let mut node = machine::node(machine, &name, range);
+            let _ = state.registry.create(node.clone().into_object(), false);
+            node.status = Some(machine::status(machine, &name, range, &state.registry.store.now()));
+            if let Ok(node) = state.registry.update(node.into_object(), Part::Status, false) {
+                let _ = state.registry.create(machine::lease(&name, node.uid()).into_object(), false);
+            }
         }
         state
     }
@@ -186,6 +191,7 @@ impl<P: Clone> State<P> {
             }
             match self.tasks.pop_first() {
                 None => break,
+                Some(Task::Scheduling) => self.schedule(),
                 Some(Task::Pod(key)) => self.kubelet(&key),
                 Some(Task::Autoscaler(key)) => self.autoscale(&key),
                 Some(Task::Samples) => self.await_samples(),
@@ -228,6 +234,9 @@ impl<P: Clone> State<P> {
     /// What a change means for the queue, the kubelet, the mesh and the pools of addresses.
     fn note(&mut self, change: &Change) {
         affected(&self.registry.store, change, &mut self.tasks);
+        if scheduler::concerns(change) {
+            self.tasks.insert(Task::Scheduling);
+        }
         match &change.object {
             Object::Service(_) => {
                 let after = (change.kind != ChangeKind::Deleted).then_some(&change.object);
@@ -250,7 +259,7 @@ impl<P: Clone> State<P> {
                 self.mesh_changed |= namespace == pilot::SYSTEM;
                 self.retry(Some(&namespace));
             }
-            Object::RuntimeClass(_) | Object::Node(_) => self.retry(None),
+            Object::RuntimeClass(_) => self.retry(None),
             Object::Pod(_) if change.kind == ChangeKind::Deleted => {
                 self.mesh_changed |= self.selects_pods();
                 self.drop_worker(change.object.uid());

@@ -47,6 +47,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6443")]
     pub(crate) api: SocketAddr,
 
+    /// How many nodes the cluster has, 1 to 100; each of them is this machine, and has all that it has
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) nodes: u16,
+
     /// Print what the pods log to stderr
     #[arg(long)]
     pub(crate) logs: bool,

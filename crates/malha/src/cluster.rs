@@ -28,13 +28,20 @@ const TRY: &str = "malha/try";
 /// What the manifests ask for, known before anything is started.
 pub struct Plan {
     objects: Vec<LoadedObject>,
+    nodes: u16,
 }
 
 impl Plan {
     /// Reads the manifests. Nothing that has an error is in the plan; everything found is said.
     pub fn load(inputs: &[Input]) -> (Self, Vec<Diagnostic>) {
         let loaded = load(inputs);
-        (Self { objects: loaded.objects }, loaded.diagnostics)
+        (Self { objects: loaded.objects, nodes: 1 }, loaded.diagnostics)
+    }
+
+    /// For a cluster of so many nodes, each of which is this machine.
+    #[must_use]
+    pub fn on_nodes(self, nodes: u16) -> Self {
+        Self { nodes, ..self }
     }
 
     /// Images that Deployments of Spin applications name, each with the place that names it first. Pods of another runtime
@@ -88,6 +95,7 @@ impl Running {
         let mesh = Mesh::new(world.clone());
         let pods = Arc::<Mutex<Vec<Pod>>>::default();
         let node = LocalNode::new(engine, images.into(), world.clone(), mesh.clone(), Arc::clone(&pods));
+        let node = node.as_nodes(plan.nodes);
         let published = mesh.clone();
         let cluster = Cluster::new(node, &world, move |snapshot| published.publish(snapshot));
         cluster.write(|registry| {

@@ -39,12 +39,20 @@ pub struct LocalNode {
     apps: Mutex<HashMap<String, Arc<OnceCell<Loaded>>>>,
     /// The pods that run, for whoever wants their logs.
     running: Arc<Mutex<Vec<Pod>>>,
+    /// How many nodes of a cluster it plays.
+    nodes: u16,
 }
 
 impl LocalNode {
     /// A node whose pods have the images of `source`.
     pub fn new(engine: Engine, source: Source, world: World, mesh: Mesh, running: Arc<Mutex<Vec<Pod>>>) -> Self {
-        Self { engine, source, world, mesh, apps: Mutex::default(), running }
+        Self { engine, source, world, mesh, apps: Mutex::default(), running, nodes: 1 }
+    }
+
+    /// As several nodes of the cluster, each of them this machine.
+    #[must_use]
+    pub fn as_nodes(self, nodes: u16) -> Self {
+        Self { nodes, ..self }
     }
 
     /// The application of an image, loaded once a build, where blocking is allowed: what is not in the cache is compiled.
@@ -156,6 +164,7 @@ impl Node for LocalNode {
             other => other,
         };
         Machine {
+            nodes: self.nodes,
             processors: available_parallelism().map_or(1, |count| count.get() as u64),
             memory: memory(),
             architecture: architecture.to_owned(),

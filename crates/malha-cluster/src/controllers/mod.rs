@@ -54,6 +54,8 @@ pub(crate) enum Task {
     Terminating(Key),
     /// The service account that a namespace has.
     Account { namespace: String },
+    /// The pods that wait for a node.
+    Scheduling,
     /// The kubelet's part.
     Pod(Key),
     /// A replica set's pods.
@@ -80,11 +82,11 @@ impl Task {
             | Self::Autoscaler(key)
             | Self::Terminating(key)
             | Self::Pod(key) => Some(key),
-            Self::Garbage { .. } | Self::Account { .. } | Self::Samples | Self::Events => None,
+            Self::Garbage { .. } | Self::Account { .. } | Self::Scheduling | Self::Samples | Self::Events => None,
         }
     }
 
-    /// What is to be done about it. The kubelet's part, the autoscalers' and the events' are not decided here: they have state.
+    /// What is to be done about it. The scheduler's part, the kubelet's, the autoscalers' and the events' are not decided here.
     pub(crate) fn actions(&self, store: &Store) -> Vec<Action> {
         match self {
             Self::Garbage { owner } => garbage::sync(store, owner),
@@ -93,7 +95,7 @@ impl Task {
             Self::Deployment(key) => deployment::sync(store, key),
             Self::ReplicaSet(key) => replica_set::sync(store, key),
             Self::Service(key) => service::sync(store, key),
-            Self::Pod(_) | Self::Autoscaler(_) | Self::Samples | Self::Events => Vec::new(),
+            Self::Scheduling | Self::Pod(_) | Self::Autoscaler(_) | Self::Samples | Self::Events => Vec::new(),
         }
     }
 }

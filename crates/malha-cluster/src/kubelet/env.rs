@@ -14,8 +14,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Pod, Secret
 use crate::object::Stored;
 use crate::store::Store;
 
-use super::NODE;
-
 /// Names are unique; the error is the message of `CreateContainerConfigError`.
 pub(super) fn resolve(
     store: &Store,
@@ -137,7 +135,7 @@ impl Sources<'_> {
             "metadata.name" => Ok(meta.name.clone().unwrap_or_default()),
             "metadata.namespace" => Ok(self.namespace.to_owned()),
             "metadata.uid" => Ok(meta.uid.clone().unwrap_or_default()),
-            "spec.nodeName" => Ok(NODE.to_owned()),
+            "spec.nodeName" => Ok(spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default()),
             "spec.serviceAccountName" => {
                 Ok(spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_else(|| "default".to_owned()))
             }

@@ -3,11 +3,11 @@
 //! | module | what it decides |
 //! | --- | --- |
 //! | `worker` | a pod's life: start, restarts and back-off, its end in stages |
-//! | `schedule`, `supported` | whether the node takes it and malha has a part for all of it |
+//! | `supported` | whether malha has a part for all of it |
 //! | `env` | its environment |
 //! | `probes` | when it is asked how it is, and what its answers mean |
 //! | `status` | what its status says |
-//! | `machine` | the node as an object |
+//! | `machine` | the nodes as objects |
 //!
 //! Nothing here has effects; [`crate::Cluster`] carries them out with a [`crate::Node`].
 
@@ -15,7 +15,6 @@ pub(crate) mod backoff;
 pub(crate) mod env;
 pub(crate) mod machine;
 pub(crate) mod probes;
-mod schedule;
 pub(crate) mod status;
 mod supported;
 pub(crate) mod worker;
@@ -32,9 +31,6 @@ use crate::quantity;
 use crate::store::Store;
 
 pub(crate) use supported::supported;
-
-/// Name of the only node.
-pub(crate) const NODE: &str = "malha";
 
 /// What the node is to start. The pod is one that [`supported()`] let pass.
 pub(crate) fn request(store: &Store, pod: &Pod, ip: Ipv4Addr) -> Result<PodRequest, StartError> {

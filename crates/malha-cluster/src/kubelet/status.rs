@@ -7,17 +7,13 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::NODE;
-
-/// Address of the only node.
+/// Address of every node: each is this machine, and so a node port answers there whichever node is asked for.
 pub(crate) const HOST_IP: &str = "127.0.0.1";
 
 /// A pod as its kubelet sees it.
 #[derive(Debug)]
-pub(crate) struct View<'a> {
+pub(crate) struct View {
     pub(crate) phase: &'static str,
-    /// Why no node takes it, if that is so.
-    pub(crate) unschedulable: Option<&'a str>,
     pub(crate) ip: Option<Ipv4Addr>,
     pub(crate) state: ContainerState,
     /// How the last run ended.
@@ -30,29 +26,25 @@ pub(crate) struct View<'a> {
 }
 
 /// The pod with the status that follows.
-pub(crate) fn of(pod: &Pod, view: &View<'_>, now: &Time) -> Pod {
+pub(crate) fn of(pod: &Pod, view: &View, now: &Time) -> Pod {
     let mut pod = pod.clone();
     let mut status = pod.status.take().unwrap_or_default();
     let spec = pod.spec.get_or_insert_default();
-    let scheduled = view.unschedulable.is_none();
     status.phase = Some(view.phase.to_owned());
     status.qos_class.get_or_insert_with(|| qos(&spec.containers).to_owned());
     status.observed_generation = pod.metadata.generation;
-    if scheduled {
-        spec.node_name = Some(NODE.to_owned());
-        status.host_ip = Some(HOST_IP.to_owned());
-        status.host_ips = Some(vec![HostIP { ip: HOST_IP.to_owned() }]);
-        status.start_time.get_or_insert_with(|| now.clone());
-        status.pod_ip = view.ip.map(|ip| ip.to_string());
-        status.pod_ips = view.ip.map(|ip| vec![PodIP { ip: ip.to_string() }]);
-        status.container_statuses = Some(containers(&spec.containers, view));
-    }
+    status.host_ip = Some(HOST_IP.to_owned());
+    status.host_ips = Some(vec![HostIP { ip: HOST_IP.to_owned() }]);
+    status.start_time.get_or_insert_with(|| now.clone());
+    status.pod_ip = view.ip.map(|ip| ip.to_string());
+    status.pod_ips = view.ip.map(|ip| vec![PodIP { ip: ip.to_string() }]);
+    status.container_statuses = Some(containers(&spec.containers, view));
     status.conditions = Some(conditions(&status, &spec.containers, view, pod.metadata.generation, now));
     pod.status = Some(status);
     pod
 }
 
-fn containers(specs: &[Container], view: &View<'_>) -> Vec<ContainerStatus> {
+fn containers(specs: &[Container], view: &View) -> Vec<ContainerStatus> {
     let status = |container: &Container| ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
@@ -72,7 +64,7 @@ fn containers(specs: &[Container], view: &View<'_>) -> Vec<ContainerStatus> {
 fn conditions(
     status: &PodStatus,
     specs: &[Container],
-    view: &View<'_>,
+    view: &View,
     generation: Option<i64>,
     now: &Time,
 ) -> Vec<PodCondition> {
@@ -91,27 +83,22 @@ fn conditions(
             ..PodCondition::default()
         }
     };
-    let mut conditions = Vec::new();
-    if let Some(why) = view.unschedulable {
-        conditions.push(condition("PodScheduled", false, Some(("Unschedulable", why.to_owned()))));
-    } else {
-        let names: Vec<_> = specs.iter().map(|container| container.name.as_str()).collect();
-        let unready = || match view.phase {
-            "Succeeded" => Some(("PodCompleted", String::new())),
-            "Failed" => Some(("PodFailed", String::new())),
-            _ => Some(("ContainersNotReady", format!("containers with unready status: [{}]", names.join(" ")))),
-        };
-        let over = matches!(view.phase, "Succeeded" | "Failed");
-        conditions.extend([
-            condition("PodReadyToStartContainers", view.ip.is_some() && !over, None),
-            condition("Initialized", true, None),
-            condition("Ready", view.ready, unready()),
-            condition("ContainersReady", view.ready, unready()),
-            condition("PodScheduled", true, None),
-        ]);
-        for condition in &mut conditions {
-            condition.message.take_if(|message| message.is_empty());
-        }
+    let names: Vec<_> = specs.iter().map(|container| container.name.as_str()).collect();
+    let unready = || match view.phase {
+        "Succeeded" => Some(("PodCompleted", String::new())),
+        "Failed" => Some(("PodFailed", String::new())),
+        _ => Some(("ContainersNotReady", format!("containers with unready status: [{}]", names.join(" ")))),
+    };
+    let over = matches!(view.phase, "Succeeded" | "Failed");
+    let mut conditions = vec![
+        condition("PodReadyToStartContainers", view.ip.is_some() && !over, None),
+        condition("Initialized", true, None),
+        condition("Ready", view.ready, unready()),
+        condition("ContainersReady", view.ready, unready()),
+        condition("PodScheduled", true, None),
+    ];
+    for condition in &mut conditions {
+        condition.message.take_if(|message| message.is_empty());
     }
     let own: Vec<String> = conditions.iter().map(|condition| condition.type_.clone()).collect();
     conditions.extend(before.iter().filter(|old| !own.contains(&old.type_)).cloned());

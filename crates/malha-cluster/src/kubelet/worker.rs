@@ -17,7 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use malha_routing::{Endpoint, Upstream};
 use tokio::time::Instant;
 
-use crate::address::Pool;
+use crate::address::PodAddresses;
 use crate::events::{Component, EventKind, Happening};
 use crate::log::Log;
 use crate::node::{PodRequest, ProbeRequest, StartError};
@@ -27,7 +27,7 @@ use crate::store::Store;
 use super::backoff::Backoff;
 use super::probes::{self, Answer, Meaning, ProbeKind, Probes};
 use super::status::{self, View};
-use super::{NODE, schedule, supported};
+use super::supported;
 
 /// How soon the kubelet sees that a container has ended (the period of its lifecycle event generator).
 const NOTICED: Duration = Duration::from_secs(1);
@@ -38,8 +38,6 @@ pub(crate) struct Worker<P> {
     uid: String,
     pub(crate) ip: Option<Ipv4Addr>,
     stage: Stage<P>,
-    /// A node was found for it.
-    assigned: bool,
     /// Runs before this one.
     restarts: i32,
     crashes: Backoff,
@@ -71,8 +69,6 @@ enum Stage<P> {
 enum Wait {
     /// Nobody has tried yet.
     New,
-    /// The node does not fit.
-    Unschedulable(&'static str),
     /// Something that it refers to is not there, or malha has no part for it.
     Refused(StartError),
     /// Its image was not there at that time; whether that is a while ago.
@@ -103,7 +99,7 @@ enum End {
 pub(crate) struct Surroundings<'a> {
     pub(crate) store: &'a Store,
     pub(crate) pod: &'a Pod,
-    pub(crate) ips: &'a mut Pool,
+    pub(crate) ips: &'a mut PodAddresses,
     pub(crate) now: Instant,
     pub(crate) time: Time,
 }
@@ -146,7 +142,6 @@ impl<P: Clone> Worker<P> {
             uid,
             ip: None,
             stage: Stage::Waiting(Wait::New),
-            assigned: false,
             restarts: 0,
             crashes: Backoff::default(),
             pulls: Backoff::default(),
@@ -176,7 +171,7 @@ impl<P: Clone> Worker<P> {
 
     /// Whether it waits for objects that it refers to.
     pub(crate) fn refused(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(Wait::Refused(_) | Wait::Unschedulable(_)))
+        matches!(self.stage, Stage::Waiting(Wait::Refused(_)))
     }
 
     /// The log of the run that is or was last, or of the one before a run that is.
@@ -219,7 +214,7 @@ impl<P: Clone> Worker<P> {
                 todo.gone = true;
                 false
             }
-            Stage::Waiting(Wait::New | Wait::Refused(_) | Wait::Unschedulable(_)) => {
+            Stage::Waiting(Wait::New | Wait::Refused(_)) => {
                 self.attempt(with, todo);
                 false
             }
@@ -286,33 +281,10 @@ impl<P: Clone> Worker<P> {
     /// Tries to start the container.
     fn attempt(&mut self, with: &mut Surroundings<'_>, todo: &mut Todo<P>) {
         let pod = with.pod;
-        if !self.assigned {
-            let other = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|name| name != NODE);
-            if other {
-                // Another node's pod: no node of this cluster looks at it, as on a real one.
-                return;
-            }
-            if let Err(why) = schedule::fits(with.store, pod) {
-                if !matches!(&self.stage, Stage::Waiting(Wait::Unschedulable(known)) if *known == why) {
-                    self.happens(
-                        todo,
-                        None,
-                        Component::Scheduler,
-                        EventKind::Warning,
-                        "FailedScheduling",
-                        why.to_owned(),
-                    );
-                    self.stage = Stage::Waiting(Wait::Unschedulable(why));
-                }
-                return;
-            }
-            self.assigned = true;
-            let message = format!("Successfully assigned {}/{} to {NODE}", self.key.namespace, self.key.name);
-            self.happens(todo, None, Component::Scheduler, EventKind::Normal, "Scheduled", message);
-        }
         let request = supported(with.store, pod).and_then(|()| {
-            let full = || StartError::new("FailedCreatePodSandBox", "no address left in 10.244.0.0/16");
-            let ip = self.ip.or_else(|| with.ips.take()).ok_or_else(full)?;
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+            let full = |why: String| StartError::new("FailedCreatePodSandBox", why);
+            let ip = self.ip.map_or_else(|| with.ips.take(node).map_err(full), Ok)?;
             self.ip = Some(ip);
             super::request(with.store, pod, ip)
         });
@@ -546,11 +518,6 @@ impl<P: Clone> Worker<P> {
 
     /// The pod with the status that follows.
     pub(crate) fn status(&self, pod: &Pod, time: &Time) -> Pod {
-        let unschedulable = match &self.stage {
-            Stage::Waiting(Wait::Unschedulable(why)) => Some(*why),
-            Stage::Waiting(Wait::New) if !self.assigned => return pod.clone(),
-            _ => None,
-        };
         let (ready, started) = match &self.stage {
             Stage::Running(run) | Stage::Ending(run, ..) => (run.probes.ready(), run.probes.started()),
             _ => (false, false),
@@ -558,7 +525,6 @@ impl<P: Clone> Worker<P> {
         let terminated = matches!(self.stage, Stage::Ended);
         let view = View {
             phase: self.phase(),
-            unschedulable,
             ip: self.ip,
             state: self.state(pod),
             last: self.last.clone().filter(|_| !terminated),
@@ -587,7 +553,7 @@ impl<P: Clone> Worker<P> {
             ..ContainerState::default()
         };
         match &self.stage {
-            Stage::Waiting(Wait::New | Wait::Unschedulable(_)) | Stage::Starting => waiting("ContainerCreating", None),
+            Stage::Waiting(Wait::New) | Stage::Starting => waiting("ContainerCreating", None),
             Stage::Waiting(Wait::Image(why, _, true)) if why.reason == "ErrImagePull" => {
                 let message = format!("Back-off pulling image \"{}\": ErrImagePull: {}", image(pod), why.message);
                 waiting("ImagePullBackOff", Some(message))

@@ -10,6 +10,7 @@ mod defaults;
 mod deletion;
 mod ports;
 mod rules;
+mod runtime_class;
 mod services;
 
 use std::sync::Arc;
@@ -75,6 +76,9 @@ impl Registry {
         object.clear_status();
         merge_string_data(&mut object);
         defaults::fill(&mut object);
+        if let Object::Pod(pod) = &mut object {
+            runtime_class::admit(&key, Arc::make_mut(pod), &self.store)?;
+        }
         rules::create(&object, &self.store)?;
         if dry_run {
             // Nothing is given out: an address shows where one will be, as the API server shows it; and no version, which

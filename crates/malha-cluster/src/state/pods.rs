@@ -60,6 +60,10 @@ impl<P: Clone> State<P> {
     /// Looks at a pod of the node, which may be new to it.
     pub(super) fn kubelet(&mut self, key: &Key) {
         let Some(pod) = self.registry.store.get::<Pod>(&key.namespace, &key.name) else { return };
+        // A pod without a node is the scheduler's, and one of another machine is nobody's here, as on a real cluster.
+        if !pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| self.addresses.has(node)) {
+            return;
+        }
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         self.pods.entry(uid.clone()).or_insert_with(|| Worker::new(key.clone(), uid.clone()));
         self.turn(&uid, |_, _, _| {});
@@ -82,7 +86,7 @@ impl<P: Clone> State<P> {
         let time = store.now();
         let mut todo = Todo::default();
         let mut with =
-            Surroundings { store, pod: &pod, ips: &mut self.pod_ips, now: Instant::now(), time: time.clone() };
+            Surroundings { store, pod: &pod, ips: &mut self.addresses, now: Instant::now(), time: time.clone() };
         act(worker, &mut with, &mut todo);
         worker.look(&mut with, &mut todo);
         let status = worker.status(&pod, &time);
@@ -120,7 +124,7 @@ impl<P: Clone> State<P> {
     pub(super) fn drop_worker(&mut self, uid: &str) {
         let Some(worker) = self.pods.remove(uid) else { return };
         if let Some(ip) = worker.ip {
-            self.pod_ips.free(ip);
+            self.addresses.free(ip);
         }
         self.work.start.retain(|request| request.uid != uid);
         self.work.stop.extend(worker.into_running().map(|pod| (uid.to_owned(), pod)));

@@ -13,5 +13,6 @@ mod invariants;
 mod life;
 mod mesh;
 mod node;
+mod nodes;
 mod pods;
 mod rollouts;

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, Method};
 use malha_cluster::{
-    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Node, PodRequest, ProbeRequest, StartError, Usage,
+    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Machine, Node, PodRequest, ProbeRequest, StartError,
+    Usage,
 };
 use malha_manifest::parse_manifests;
 use malha_routing::{Answer, Cluster as Target, Destination, Forward, Head, Hosts, Labels, Route, Snapshot, Upstream};
@@ -21,6 +22,8 @@ pub(crate) type Pod = Arc<PodRequest>;
 /// What happened on the node.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
+    /// How many nodes it plays, if not one.
+    pub(crate) nodes: u16,
     /// By uid.
     pub(crate) running: BTreeMap<String, Pod>,
     /// Every start, in order.
@@ -118,6 +121,12 @@ impl Node for FakeNode {
         Some(Usage { cpu_time, memory: 1 << 20 })
     }
 
+    /// As many nodes as the account says, with room for what tests ask for.
+    fn machine(&self) -> Machine {
+        let nodes = self.0.lock().nodes.max(1);
+        Machine { nodes, processors: 4, memory: 8 << 30, ..Machine::default() }
+    }
+
     async fn stop(&self, pod: Pod) {
         let mut account = self.0.lock();
         account.count();
@@ -154,7 +163,17 @@ impl Harness {
     }
 
     pub(crate) fn seeded(seed: u64) -> Self {
+        Self::on(FakeNode::default(), seed)
+    }
+
+    /// With several nodes.
+    pub(crate) fn of_nodes(nodes: u16) -> Self {
         let node = FakeNode::default();
+        node.0.lock().nodes = nodes;
+        Self::on(node, 1)
+    }
+
+    fn on(node: FakeNode, seed: u64) -> Self {
         let snapshots = Arc::new(Mutex::new(vec![Arc::new(Snapshot::default())]));
         let publish = {
             let snapshots = Arc::clone(&snapshots);

@@ -10,8 +10,8 @@ type Line = (&'static str, &'static str, Support);
 
 const SANDBOX: Support = Inert("a component's sandbox is stricter than any security context");
 const NO_FILES: Support = Inert("components see no files but those of their image; Spin's own state needs none here");
-const ONE_NODE: Support = Inert("malha is one node");
-const ONE_LOCALITY: Support = Inert("malha is one node in one locality");
+const ONE_MACHINE: Support = Inert("every node is this machine");
+const ONE_LOCALITY: Support = Inert("all nodes are in one locality");
 const ISTIO_NEITHER: Support = Inert("Istio declares it and does not carry it out either");
 const NO_WAYPOINT: Support = Inert(
     "policies for such objects are carried out by waypoints and by the Gateway API's gateways; malha has neither, and its sidecars ignore them as Istio's do",
@@ -36,8 +36,8 @@ const TABLE: &[Line] = &[
     ("Secret", "immutable", Inert("malha reads manifests once")),
     ("ServiceAccount", "*", NO_TOKEN),
     ("RuntimeClass", "handler", ActsOn),
-    ("RuntimeClass", "scheduling", ONE_NODE),
-    ("RuntimeClass", "overhead", ONE_NODE),
+    ("RuntimeClass", "scheduling", ActsOn),
+    ("RuntimeClass", "overhead", ActsOn),
     ("Service", "spec.type", ActsOn),
     ("Service", "spec.selector", ActsOn),
     ("Service", "spec.ports[].name", ActsOn),
@@ -52,8 +52,8 @@ const TABLE: &[Line] = &[
     // By reporting `ClientIP`, see `beyond`; `None` is the default.
     ("Service", "spec.sessionAffinity", ActsOn),
     ("Service", "spec.allocateLoadBalancerNodePorts", ActsOn),
-    ("Service", "spec.internalTrafficPolicy", ONE_NODE),
-    ("Service", "spec.externalTrafficPolicy", ONE_NODE),
+    ("Service", "spec.internalTrafficPolicy", ONE_MACHINE),
+    ("Service", "spec.externalTrafficPolicy", ONE_MACHINE),
     ("Service", "spec.ipFamilies", Inert("pods have IPv4 addresses")),
     ("Service", "spec.ipFamilyPolicy", Inert("pods have IPv4 addresses")),
     ("Deployment", "spec.replicas", ActsOn),
@@ -68,7 +68,7 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.restartPolicy", ActsOn),
     ("Deployment", "spec.template.spec.terminationGracePeriodSeconds", ActsOn),
     ("Deployment", "spec.template.spec.dnsPolicy", Inert("names are resolved by the mesh")),
-    ("Deployment", "spec.template.spec.schedulerName", ONE_NODE),
+    ("Deployment", "spec.template.spec.schedulerName", ActsOn),
     ("Deployment", "spec.template.spec.serviceAccount", NO_TOKEN),
     // By pods that stay Pending, see `beyond`.
     ("Deployment", "spec.template.spec.initContainers", ActsOn),
@@ -77,10 +77,10 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.serviceAccountName", NO_TOKEN),
     ("Deployment", "spec.template.spec.automountServiceAccountToken", NO_TOKEN),
     ("Deployment", "spec.template.spec.enableServiceLinks", Inert("malha sets no variables for Services")),
-    ("Deployment", "spec.template.spec.nodeSelector", ONE_NODE),
-    ("Deployment", "spec.template.spec.tolerations", ONE_NODE),
-    ("Deployment", "spec.template.spec.affinity", ONE_NODE),
-    ("Deployment", "spec.template.spec.topologySpreadConstraints", ONE_NODE),
+    ("Deployment", "spec.template.spec.nodeSelector", ActsOn),
+    ("Deployment", "spec.template.spec.tolerations", ActsOn),
+    ("Deployment", "spec.template.spec.affinity", ActsOn),
+    ("Deployment", "spec.template.spec.topologySpreadConstraints", ActsOn),
     ("Deployment", "spec.template.spec.containers[].name", ActsOn),
     ("Deployment", "spec.template.spec.containers[].image", ActsOn),
     ("Deployment", "spec.template.spec.containers[].imagePullPolicy", ActsOn),
@@ -97,7 +97,7 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.containers[].startupProbe", ActsOn),
     ("Deployment", "spec.template.spec.containers[].resources.limits.cpu", ActsOn),
     ("Deployment", "spec.template.spec.containers[].resources.limits", NotYet),
-    // By autoscalers, whose percentages are of it.
+    // By autoscalers, whose percentages are of it, and by the scheduler.
     ("Deployment", "spec.template.spec.containers[].resources.requests", ActsOn),
     ("Deployment", "spec.template.spec.containers[].terminationMessagePath", NO_FILES),
     ("Deployment", "spec.template.spec.containers[].terminationMessagePolicy", NO_FILES),

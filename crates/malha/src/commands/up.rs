@@ -55,6 +55,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     make_keys(&inputs)?;
 
     let (plan, mut diagnostics) = Plan::load(&inputs);
+    let plan = plan.on_nodes(arguments.nodes);
     for application in applications(&plan, &project) {
         diagnostics.extend_from_slice(application.findings());
     }
