@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use malha_runtime::{
-    Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
+    Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions, StateFolder,
     project_manifest,
 };
 use malha_world::World;
@@ -37,7 +37,15 @@ fn pod(engine: &Engine, images: &Images, project: &str) -> Pod {
     let app = images.load(engine, &built.expect("it builds").image.to_string()).expect("it was built just now");
     let (world, outbound) = (World::real(), Arc::new(Alone));
     let limits = PodLimits::default();
-    let options = PodOptions { name: project, namespace: "default", environment: &[], world, outbound, limits };
+    let options = PodOptions {
+        name: project,
+        namespace: "default",
+        environment: &[],
+        world,
+        outbound,
+        limits,
+        state: StateFolder::Temporary,
+    };
     Pod::start(engine, &app, options).expect("it needs nothing")
 }
 

@@ -9,6 +9,7 @@ use malha_manifest::spin::{self, Route, SpinManifest};
 use crate::code::{Code, CodeError};
 use crate::engine::Engine;
 use crate::outbound::AllowedHosts;
+use crate::storage::DEFAULT;
 
 /// An application with the code of its components. Pods share it.
 pub struct App {
@@ -57,6 +58,23 @@ pub enum AppError {
         /// What is wrong.
         error: String,
     },
+    /// Components list key-value stores that there are not.
+    #[error(
+        "unknown key_value_stores label {label:?} for component {component:?}\n  hint: malha has the store \"default\"; \
+         others come from a runtime configuration file, which it does not read"
+    )]
+    UnknownStore {
+        /// The component.
+        component: String,
+        /// What it lists.
+        label: String,
+    },
+    /// Components list databases that there are not.
+    #[error(
+        "One or more components use SQLite databases which are not defined.\n{0}\n  hint: malha has the database \
+         \"default\"; others come from a runtime configuration file, which it does not read"
+    )]
+    UnknownDatabases(String),
 }
 
 impl App {
@@ -79,6 +97,7 @@ impl App {
             AppError::NoSuchComponent(what, self.code.keys().cloned().collect::<Vec<_>>().join(", "))
         })?;
         let variables = self.variables(environment)?;
+        check_labels(&kept)?;
         let components = kept
             .into_iter()
             .map(|component| self.component(component, &variables).map(Arc::new))
@@ -124,8 +143,28 @@ impl App {
             allowed_hosts,
             variables,
             environment: component.environment.clone().into_iter().collect(),
+            key_value_stores: component.key_value_stores.clone(),
+            sqlite_databases: component.sqlite_databases.clone(),
         })
     }
+}
+
+/// Whether there are the stores that components list. Spin asks before it starts, in these words
+/// (crates/factor-key-value/src/lib.rs, crates/factor-sqlite/src/lib.rs).
+fn check_labels(components: &[&spin::Component]) -> Result<(), AppError> {
+    let is_unknown = |label: &&String| *label != DEFAULT;
+    for component in components {
+        if let Some(label) = component.key_value_stores.iter().find(is_unknown) {
+            return Err(AppError::UnknownStore { component: component.name.clone(), label: label.clone() });
+        }
+    }
+    let unknown: Vec<_> = components
+        .iter()
+        .flat_map(|component| component.sqlite_databases.iter().map(|label| (&component.name, label)))
+        .filter(|(_, label)| is_unknown(label))
+        .map(|(component, label)| format!("- Component {component} uses database '{label}'"))
+        .collect();
+    if unknown.is_empty() { Ok(()) } else { Err(AppError::UnknownDatabases(unknown.join("\n"))) }
 }
 
 /// A component as one pod runs it.
@@ -135,6 +174,8 @@ pub(crate) struct Component {
     pub(crate) allowed_hosts: AllowedHosts,
     pub(crate) variables: HashMap<String, String>,
     pub(crate) environment: Vec<(String, String)>,
+    pub(crate) key_value_stores: Vec<String>,
+    pub(crate) sqlite_databases: Vec<String>,
 }
 
 /// Which component answers a path: an exact route before a prefix, a longer prefix before a shorter one.

@@ -57,6 +57,13 @@ impl Account {
         let until = self.quota.as_ref()?.empty_until()?;
         Some(Box::pin(tokio::time::sleep_until(until)))
     }
+
+    /// Adds work that was measured on another thread, where work is measured.
+    pub(crate) fn charge_measured(&self, spent: Duration) {
+        if self.work == Work::Measured {
+            self.charge(nanos(spent));
+        }
+    }
 }
 
 /// What one request used, kept where the deadline can see it while the guest runs. Real time in every world: a guest that
@@ -72,6 +79,11 @@ impl Meter {
     pub(crate) fn used(&self) -> Duration {
         let running = thread_nanos().saturating_sub(self.running_since.load(Ordering::Relaxed));
         Duration::from_nanos(self.spent.load(Ordering::Relaxed) + running)
+    }
+
+    /// Adds work for this request that was done on another thread.
+    pub(crate) fn charge(&self, spent: Duration) {
+        self.spent.fetch_add(nanos(spent), Ordering::Relaxed);
     }
 }
 
@@ -120,6 +132,15 @@ impl<F: Future + Unpin> Future for Metered<F> {
 }
 
 /// The time that this thread was on a processor.
+pub(crate) fn thread_time() -> Duration {
+    Duration::from_nanos(thread_nanos())
+}
+
+/// As the accounts count it.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn thread_nanos() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

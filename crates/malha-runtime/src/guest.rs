@@ -52,7 +52,7 @@ pub(crate) enum GuestError {
 /// The limit of CPU time, as wasmtime carries it through the guest's stack.
 #[derive(Debug, thiserror::Error)]
 #[error("out of CPU time")]
-struct OutOfCpuTime;
+pub(crate) struct OutOfCpuTime;
 
 /// The head of a response; its body is in the exchange.
 type Answer = Result<Response<()>, ErrorCode>;

@@ -7,7 +7,9 @@
 mod cli;
 mod clocks;
 mod http;
+mod key_value;
 mod random;
+mod sqlite;
 mod variables;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use crate::app::Component;
 use crate::cpu::Meter;
 use crate::logs::{LineWriter, LogStream};
 use crate::pod::Shared as PodShared;
+use crate::storage::Allowance;
 
 use self::http::Hooks;
 
@@ -42,6 +45,9 @@ pub(crate) struct Guest {
     hooks: Hooks,
     /// Files and sockets, for the few that look.
     rest: Option<Box<WasiCtx>>,
+    /// How many databases and key-value stores it has open.
+    databases: usize,
+    stores: usize,
     pub(crate) limits: Limits,
     pub(crate) meter: Arc<Meter>,
 }
@@ -59,6 +65,8 @@ impl Guest {
             http: WasiHttpCtx::new(),
             hooks: Hooks::new(Arc::clone(&pod), Arc::clone(&component), depth),
             rest: None,
+            databases: 0,
+            stores: 0,
             limits: Limits { memory: pod.memory_per_instance, exceeded: false, held: Held::new(&pod) },
             meter,
             pod,
@@ -68,6 +76,15 @@ impl Guest {
 
     pub(crate) fn pod(&self) -> &PodShared {
         &self.pod
+    }
+
+    /// What work on a database may still use.
+    fn allowance(&self) -> Allowance {
+        Allowance {
+            meter: Arc::clone(&self.meter),
+            account: Arc::clone(&self.pod.cpu),
+            limit: self.pod.engine.shared.options.cpu_per_request,
+        }
     }
 
     fn writer(&mut self, stream: LogStream) -> Arc<Mutex<LineWriter>> {
@@ -181,6 +198,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let options = wasmtime_wasi_http::p2::bindings::LinkOptions::default();
     wasmtime_wasi_http::p2::bindings::http::types::add_to_linker::<_, WasiHttp>(l, &(&options).into(), Guest::http)?;
     variables::add_to_linker(l)?;
+    sqlite::add_to_linker(l)?;
+    key_value::add_to_linker(l)?;
     Ok(linker)
 }
 

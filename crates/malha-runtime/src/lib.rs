@@ -14,7 +14,8 @@
 //! | `pod` | one replica: from a request to a response |
 //! | `quota` | how much of the processors it may use, and who waits when it has used that |
 //! | `guest` | one instance: run it, answer early, end it on a trap or a deadline |
-//! | `host` | what a guest can ask for: WASI 0.2, HTTP, Spin variables |
+//! | `host` | what a guest can ask for: WASI 0.2, HTTP, Spin's variables, SQLite and key-value stores |
+//! | `storage` | a pod's databases: in which files, on which threads, what SQL may reach |
 //! | `logs` | what guests print |
 
 mod admission;
@@ -31,6 +32,7 @@ mod logs;
 mod outbound;
 mod pod;
 mod quota;
+mod storage;
 
 pub use app::{App, AppError};
 pub use body::{Body, BodyError};
@@ -42,3 +44,4 @@ pub use image::{
 pub use logs::{LogLine, LogPage, LogStream, Logs};
 pub use outbound::{AllowedHosts, CallError, Caller, Outbound};
 pub use pod::{Inbound, Pod, PodError, PodLimits, PodOptions, Stopped};
+pub use storage::StateFolder;

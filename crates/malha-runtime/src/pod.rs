@@ -19,6 +19,7 @@ use crate::guest::{self, GuestError};
 use crate::logs::{LogStream, Logs};
 use crate::outbound::Outbound;
 use crate::quota::Quota;
+use crate::storage::{StateFolder, Storage};
 
 /// Paths that Spin answers itself.
 const WELL_KNOWN: &str = "/.well-known/spin/";
@@ -41,6 +42,8 @@ pub struct PodOptions<'a> {
     pub outbound: Arc<dyn Outbound>,
     /// What it may use, unless the engine holds no pod to its limits.
     pub limits: PodLimits,
+    /// Where its databases are.
+    pub state: StateFolder,
 }
 
 /// `resources.limits` of a container. Nothing is unlimited, and so is zero.
@@ -81,6 +84,7 @@ pub(crate) struct Shared {
     /// Bytes that its instances hold now.
     pub(crate) memory: AtomicU64,
     pub(crate) memory_per_instance: u64,
+    pub(crate) storage: Arc<Storage>,
     /// Whether it was stopped.
     stopped: watch::Sender<bool>,
     port: u16,
@@ -137,6 +141,7 @@ impl Pod {
                 outbound: options.outbound,
                 memory: AtomicU64::new(0),
                 memory_per_instance,
+                storage: Arc::new(Storage::new(options.state)),
                 stopped: watch::Sender::new(false),
                 port,
                 routes,

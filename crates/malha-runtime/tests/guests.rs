@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_runtime::{
     App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
-    Stopped, project_manifest,
+    StateFolder, Stopped, project_manifest,
 };
 use malha_world::{Work, World};
 
@@ -62,7 +62,15 @@ impl Outbound for Echo {
 }
 
 fn start(world: World, outbound: Arc<dyn Outbound>, limits: PodLimits) -> Pod {
-    let options = PodOptions { name: "sinner", namespace: "default", environment: &[], world, outbound, limits };
+    let options = PodOptions {
+        name: "sinner",
+        namespace: "default",
+        environment: &[],
+        world,
+        outbound,
+        limits,
+        state: StateFolder::Temporary,
+    };
     Pod::start(&ENGINE.0, &app(), options).unwrap()
 }
 

@@ -14,7 +14,7 @@ use malha_cluster::{
 };
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{App, Body, Engine, ImageError, Inbound, Logs, Pod, PodLimits, PodOptions, Stopped};
+use malha_runtime::{App, Body, Engine, ImageError, Inbound, Logs, Pod, PodLimits, PodOptions, StateFolder, Stopped};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
@@ -100,6 +100,7 @@ impl Node for LocalNode {
             world: self.world.clone(),
             outbound: Arc::new(self.mesh.sidecar(Arc::new(workload), request.ip.into())),
             limits: PodLimits { cpu: request.limits.cpu },
+            state: StateFolder::Temporary,
         };
         let pod = Pod::start(&self.engine, &app, options)
             .map_err(|error| StartError::new("RunContainerError", error.to_string()))?;

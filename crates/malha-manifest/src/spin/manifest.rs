@@ -116,6 +116,10 @@ pub struct Component {
     pub variables: BTreeMap<String, Template>,
     /// WASI environment.
     pub environment: BTreeMap<String, String>,
+    /// Labels of the key-value stores that it may open.
+    pub key_value_stores: Vec<String>,
+    /// Labels of the SQLite databases that it may open.
+    pub sqlite_databases: Vec<String>,
     /// How its wasm file is made.
     pub build: Option<Build>,
 }

@@ -190,6 +190,8 @@ impl Reader<'_> {
             }
             hosts.push(template);
         }
+        self.labels(&path.field("key_value_stores"), &written.key_value_stores);
+        self.labels(&path.field("sqlite_databases"), &written.sqlite_databases);
         Some(Component {
             name: name.to_owned(),
             source: source?,
@@ -197,12 +199,22 @@ impl Reader<'_> {
             allowed_outbound_hosts: hosts,
             variables: templates,
             environment: written.environment,
+            key_value_stores: written.key_value_stores,
+            sqlite_databases: written.sqlite_databases,
             build: written.build.map(|build| Build {
                 commands: build.command.0,
                 workdir: build.workdir.map(PathBuf::from),
                 watch: build.watch,
             }),
         })
+    }
+
+    /// Spin's rule for the labels of stores (crates/manifest/src/schema/v2.rs, `kebab_or_snake_case`).
+    fn labels(&mut self, path: &FieldPath, labels: &[String]) {
+        for (index, label) in labels.iter().enumerate().filter(|(_, label)| !is_kebab(label) && !is_snake(label)) {
+            self.error(&path.item(index), &format!("`{label}` is not the label of a store")).help =
+                Some("words of letters and digits with one `-` or one `_` between them, such as `default`".to_owned());
+        }
     }
 
     fn template(&mut self, path: &FieldPath, text: &str, variables: &BTreeMap<String, Variable>) -> Option<Template> {
@@ -347,7 +359,16 @@ impl Reader<'_> {
 
 /// Spin's rule for the names of components (crates/serde/src/id.rs, `KebabId`).
 fn is_kebab(name: &str) -> bool {
-    name.split('-').all(|word| {
+    is_words(name, '-')
+}
+
+/// The same with underscores (`SnakeId`).
+fn is_snake(name: &str) -> bool {
+    is_words(name, '_')
+}
+
+fn is_words(name: &str, delimiter: char) -> bool {
+    name.split(delimiter).all(|word| {
         word.starts_with(|c: char| c.is_ascii_alphabetic())
             && word.chars().all(|c| c.is_ascii_alphanumeric())
             && (word.chars().all(|c| !c.is_ascii_lowercase()) || word.chars().all(|c| !c.is_ascii_uppercase()))

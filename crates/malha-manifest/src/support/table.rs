@@ -283,6 +283,8 @@ const TABLE: &[Line] = &[
     (SPIN, "component.*.allowed_outbound_hosts", ActsOn),
     (SPIN, "component.*.variables", ActsOn),
     (SPIN, "component.*.environment", ActsOn),
+    (SPIN, "component.*.key_value_stores", ActsOn),
+    (SPIN, "component.*.sqlite_databases", ActsOn),
     (SPIN, "component.*.build", ActsOn),
     (SPIN, "component.*.tool", Inert("for other tools; Spin ignores it too")),
 ];

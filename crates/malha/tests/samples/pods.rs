@@ -7,7 +7,9 @@ use std::sync::{Arc, LazyLock};
 use malha_cluster::{Node, PodRequest, StartError};
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{App, Engine, EngineOptions, Images, Pod, PodLimits, PodOptions, Step, project_manifest};
+use malha_runtime::{
+    App, Engine, EngineOptions, Images, Pod, PodLimits, PodOptions, StateFolder, Step, project_manifest,
+};
 use malha_world::World;
 
 /// The smallest project of the repository.
@@ -72,6 +74,7 @@ impl Node for StandIns {
             world: self.world.clone(),
             outbound: Arc::new(self.mesh.sidecar(Arc::new(workload), request.ip.into())),
             limits: PodLimits::default(),
+            state: StateFolder::Temporary,
         };
         Pod::start(&SHARED.engine, &app, options)
             .map_err(|error| StartError::new("RunContainerError", error.to_string()))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use malha_runtime::{Body, CallError, Caller, Inbound, Outbound, Pod, PodLimits, PodOptions};
+use malha_runtime::{Body, CallError, Caller, Inbound, Outbound, Pod, PodLimits, PodOptions, StateFolder};
 use malha_world::World;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -80,6 +80,7 @@ impl LonePod {
             world: World::simulated(NOW, 1),
             outbound: Arc::clone(&services) as Arc<dyn Outbound>,
             limits: PodLimits::default(),
+            state: StateFolder::Temporary,
         };
         Self { pod: Pod::start(engine(), &app, options).unwrap(), services }
     }
