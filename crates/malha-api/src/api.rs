@@ -18,7 +18,7 @@ use crate::access::{self, Credentials};
 use crate::request::{Params, Place};
 use crate::respond::{self, Body};
 use crate::status::Failure;
-use crate::{discovery, health, metrics, openapi, patch, schema, verbs};
+use crate::{custom_metrics, discovery, health, metrics, openapi, patch, schema, verbs};
 
 /// Bytes of a request's body (apiserver `pkg/server/config.go`, `MaxRequestBodyBytes`).
 const BODY: usize = 3 << 20;
@@ -89,6 +89,9 @@ impl Api {
         let call = verbs::Call { shared: &self.0, params: &params, pretty, parts: &parts };
         if place.group == metrics::GROUP {
             return metrics::answer(&call, &place);
+        }
+        if place.group == discovery::CUSTOM_METRICS_GROUP {
+            return custom_metrics::answer(&call, &place);
         }
         let target = place.target()?;
         let body = if parts.method == Method::GET || parts.method == Method::HEAD {

@@ -11,6 +11,7 @@
 mod access;
 mod api;
 mod cluster;
+mod custom_metrics;
 mod document;
 mod field_error;
 mod forward;

@@ -196,7 +196,7 @@ mod tests {
             pod: Key::new(Kind::Pod, "default", "p"),
             uid: uid.to_owned(),
             container: "app".to_owned(),
-            usage: Usage { cpu_time: Duration::from_millis(millis), memory: 1 << 20 },
+            usage: Usage { cpu_time: Duration::from_millis(millis), memory: 1 << 20, requests: 0 },
         }]
     }
 

@@ -22,6 +22,7 @@ use crate::node::{Node, PodRequest, StartError};
 use crate::object::{Key, Kind, Object};
 use crate::pilot::Finding;
 use crate::registry::{Deletion, Registry};
+use crate::requests::RequestRates;
 use crate::state::{Report, State, Work};
 use crate::store::Store;
 use crate::usage::PodUsage;
@@ -174,6 +175,12 @@ impl<N: Node> Cluster<N> {
     /// What each pod that runs has used, of those that the node measures.
     pub fn usage(&self) -> Vec<PodUsage> {
         self.0.usage()
+    }
+
+    /// How many requests a second reach each pod. They are counted from the first question on, and while somebody asks or there
+    /// are autoscalers.
+    pub fn request_rates(&self) -> RequestRates {
+        self.0.change(State::request_rates)
     }
 
     /// Connects `stream` to a port of a pod, past its sidecar, until the connection is over.

@@ -10,6 +10,7 @@ use crate::log::Log;
 use crate::node::Node;
 use crate::object::Key;
 use crate::registry::Registry;
+use crate::requests::RequestRates;
 use crate::store::Store;
 use crate::usage::PodUsage;
 
@@ -33,6 +34,11 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// What each pod that runs has used, of those that somebody measures: none, unless the control plane says otherwise.
     fn usage(&self) -> Vec<PodUsage> {
         Vec::new()
+    }
+
+    /// How many requests a second reach each pod: unknown, unless the control plane says otherwise.
+    fn request_rates(&self) -> RequestRates {
+        RequestRates::default()
     }
 }
 
@@ -59,5 +65,9 @@ impl<N: Node> ControlPlane for Cluster<N> {
 
     fn usage(&self) -> Vec<PodUsage> {
         Self::usage(self)
+    }
+
+    fn request_rates(&self) -> RequestRates {
+        Self::request_rates(self)
     }
 }

@@ -37,6 +37,7 @@ mod object;
 mod pilot;
 pub mod quantity;
 mod registry;
+mod requests;
 pub mod resource;
 mod scheduler;
 mod selector;
@@ -60,6 +61,7 @@ pub use object::{
 };
 pub use pilot::Finding;
 pub use registry::{Deleted, Deletion, Part, Propagation, Registry};
+pub use requests::{Described, REQUESTS_PER_SECOND, RequestRates};
 pub use store::{Change, ChangeKind, Expired, Store};
 pub use usage::{PodUsage, Usage};
 pub use view::{GatewayRow, PodRow, RouteRow, ServiceRow};

@@ -50,6 +50,23 @@ pub fn millicores(text: &str) -> Option<u64> {
     u64::try_from(thousandths(text)?).ok()
 }
 
+/// Thousandths as Kubernetes writes a quantity: with the largest suffix that leaves no fraction.
+pub fn of_thousandths(thousandths: i64) -> String {
+    const SUFFIXES: [&str; 7] = ["m", "", "k", "M", "G", "T", "P"];
+    let mut value = thousandths;
+    let mut suffixes = SUFFIXES.iter();
+    let mut suffix = suffixes.next();
+    if value == 0 {
+        return "0".to_owned();
+    }
+    while value % 1_000 == 0 {
+        let Some(next) = suffixes.next() else { break };
+        value /= 1_000;
+        suffix = Some(next);
+    }
+    format!("{value}{}", suffix.copied().unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -83,6 +100,21 @@ mod tests {
             [("100m", 100), ("0.1", 100), ("1", 1_000), ("2.5", 2_500), ("1u", 1), ("1n", 1), ("1k", 1_000_000)]
         {
             assert_eq!(millicores(text), Some(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_written_as_kubernetes_writes_them() {
+        for (thousandths, want) in [
+            (0, "0"),
+            (12, "12m"),
+            (1_000, "1"),
+            (1_500, "1500m"),
+            (64_000_000_000, "64M"),
+            (67_108_864_000, "67108864"),
+            (1_000_000_000_000_000_000, "1P"),
+        ] {
+            assert_eq!(of_thousandths(thousandths), want);
         }
     }
 

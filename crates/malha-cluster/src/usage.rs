@@ -1,4 +1,4 @@
-//! What pods use of the machine, for `kubectl top`.
+//! What pods use of the machine, for `kubectl top` and for autoscalers.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ pub struct Usage {
     pub cpu_time: Duration,
     /// Bytes of memory in use now.
     pub memory: u64,
+    /// Requests that its sidecar has answered or let in since it started (`istio_requests_total`, `reporter="destination"`).
+    pub requests: u64,
 }
 
 /// What a pod that runs has used.

@@ -156,7 +156,12 @@ pub(crate) async fn deliver(
         let (mut parts, body) = request.into_parts();
         let address = host.endpoint.address.parse().map_or(SIDECAR.ip(), |address: SocketAddr| address.ip());
         let arrival = Arrival { address, port: host.endpoint.port, scheme: "http" };
-        match admit(&resident.policy, &mut parts, visitor, &arrival, clock) {
+        let admitted = admit(&resident.policy, &mut parts, visitor, &arrival, clock);
+        // A connection that is cut brings no request: Istio counts what a sidecar answers, refusals among it.
+        if !matches!(admitted, Err(Turned::Cut)) {
+            pod.count_request();
+        }
+        match admitted {
             Ok(_) => {}
             Err(Turned::Away(answered)) => return Ok(*answered),
             Err(Turned::Cut) => return Err(PLAIN),

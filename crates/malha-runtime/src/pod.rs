@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) memory: AtomicU64,
     pub(crate) memory_per_instance: u64,
     pub(crate) storage: Arc<Storage>,
+    /// Requests that reached it through its sidecar.
+    requests: AtomicU64,
     /// Whether it was stopped.
     stopped: watch::Sender<bool>,
     port: u16,
@@ -140,6 +142,7 @@ impl Pod {
                 world: options.world,
                 outbound: options.outbound,
                 memory: AtomicU64::new(0),
+                requests: AtomicU64::new(0),
                 memory_per_instance,
                 storage: Arc::new(Storage::new(options.state)),
                 stopped: watch::Sender::new(false),
@@ -189,6 +192,16 @@ impl Pod {
     /// Bytes of memory that its instances hold now, all requests together.
     pub fn memory(&self) -> u64 {
         self.shared.memory.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a request has reached its sidecar, whatever becomes of it there.
+    pub fn count_request(&self) {
+        self.shared.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that were counted since it started.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// Answers a request, unless the pod is stopped before the head of the answer is there.

@@ -113,7 +113,7 @@ impl Node for LocalNode {
     }
 
     fn usage(&self, pod: &Pod) -> Option<Usage> {
-        Some(Usage { cpu_time: pod.cpu_time(), memory: pod.memory() })
+        Some(Usage { cpu_time: pod.cpu_time(), memory: pod.memory(), requests: pod.requests() })
     }
 
     /// Past the sidecar, as a connection from within a pod's own network goes past Istio's.

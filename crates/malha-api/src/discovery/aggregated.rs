@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
+use malha_cluster::REQUESTS_PER_SECOND;
 use malha_cluster::resource::Resource;
 use serde_json::{Map, Value, json};
 
-use super::resources::{self, METRICS, METRICS_GROUP, Subresource};
+use super::resources::{self, CUSTOM_METRICS_GROUP, DESCRIBED, METRIC_VALUES, METRICS, METRICS_GROUP, Subresource};
 use super::served_groups;
 use crate::document::{Document, accepted};
 
@@ -80,6 +81,24 @@ fn rows(group: &str, version: &str) -> Vec<Value> {
             })
         };
         return METRICS.iter().map(row).collect();
+    }
+    if group == CUSTOM_METRICS_GROUP {
+        // There is nothing but what is below: resources of no kind and without verbs (`ConvertAPIResourcesToDiscovery`).
+        let row = |(plural, namespaced): (&str, bool)| {
+            json!({
+                "resource": plural,
+                "responseKind": response("", "", ""),
+                "scope": scope(namespaced),
+                "singularResource": "",
+                "verbs": null,
+                "subresources": [{
+                    "subresource": REQUESTS_PER_SECOND,
+                    "responseKind": response(group, version, METRIC_VALUES),
+                    "verbs": ["get"],
+                }],
+            })
+        };
+        return DESCRIBED.into_iter().map(row).collect();
     }
     resources::of(group, version).map(|resource| row(resource, version)).collect()
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::document::{Document, takes_json};
 
+pub(crate) use resources::{CUSTOM_METRICS_GROUP, CUSTOM_METRICS_VERSIONS};
 pub use resources::{METRICS, MetricsResource, Subresource, subresources};
 
 /// The version of Kubernetes that malha speaks.
@@ -79,6 +80,7 @@ pub fn served_groups() -> Vec<(&'static str, &'static [&'static str])> {
         }
     }
     found.push((resources::METRICS_GROUP, &[resources::METRICS_VERSION]));
+    found.push((CUSTOM_METRICS_GROUP, CUSTOM_METRICS_VERSIONS));
     found
 }
 
@@ -158,6 +160,27 @@ mod tests {
         assert_eq!(found("/apis/networking.istio.io")["versions"].as_array().unwrap().len(), 3);
         assert_eq!(found("/apis/metrics.k8s.io/v1beta1")["resources"].as_array().unwrap().len(), 2);
         assert_eq!(found("/api")["versions"], json!(["v1"]));
+    }
+
+    #[test]
+    fn a_metric_is_below_each_resource_that_it_is_about() {
+        let metric = |name: &str, namespaced: bool| {
+            json!({
+                "name": format!("{name}/istio_requests_per_second"), "singularName": "", "namespaced": namespaced,
+                "kind": "MetricValueList", "verbs": ["get"],
+            })
+        };
+        for version in ["v1beta2", "v1beta1"] {
+            assert_eq!(
+                found(&format!("/apis/custom.metrics.k8s.io/{version}"))["resources"],
+                json!([
+                    metric("pods", true),
+                    metric("services", true),
+                    metric("deployments.apps", true),
+                    metric("namespaces", false),
+                ])
+            );
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What can be done with each resource and with what is below it (kubernetes `pkg/registry/*/rest`).
 
-use malha_cluster::Kind;
 use malha_cluster::resource::{RESOURCES, Resource};
+use malha_cluster::{Kind, REQUESTS_PER_SECOND};
 use serde_json::{Map, Value, json};
 
 use crate::schema::is_istio;
@@ -10,6 +10,16 @@ use crate::schema::is_istio;
 pub(super) const METRICS_GROUP: &str = "metrics.k8s.io";
 /// Their version.
 pub(super) const METRICS_VERSION: &str = "v1beta1";
+
+/// Group of the rate of requests, as an adapter of Prometheus serves it.
+pub(crate) const CUSTOM_METRICS_GROUP: &str = "custom.metrics.k8s.io";
+/// Its versions.
+pub(crate) const CUSTOM_METRICS_VERSIONS: &[&str] = &["v1beta2", "v1beta1"];
+/// What the rate is about, as the metric's name has it, and whether that belongs to a namespace.
+pub(super) const DESCRIBED: [(&str, bool); 4] =
+    [("pods", true), ("services", true), ("deployments.apps", true), ("namespaces", false)];
+/// The kind of what is answered.
+pub(super) const METRIC_VALUES: &str = "MetricValueList";
 
 /// A resource of `metrics.k8s.io`: it is measured, not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +100,17 @@ pub(super) fn list(group: &str, version: &str) -> Option<Value> {
                 "namespaced": namespaced,
                 "kind": kind,
                 "verbs": ["get", "list"],
+            }));
+        }
+    }
+    if group == CUSTOM_METRICS_GROUP && CUSTOM_METRICS_VERSIONS.contains(&version) {
+        for (plural, namespaced) in DESCRIBED {
+            rows.push(json!({
+                "name": format!("{plural}/{REQUESTS_PER_SECOND}"),
+                "singularName": "",
+                "namespaced": namespaced,
+                "kind": METRIC_VALUES,
+                "verbs": ["get"],
             }));
         }
     }

@@ -103,3 +103,51 @@ async fn what_pods_use_is_a_rate() {
     assert_eq!(node["usage"], json!({"cpu": "250000000n", "memory": "3072Ki"}), "{node}");
     assert_eq!(harness.get(&format!("{pods}/nosuch")).await.failure().2, "pods.metrics.k8s.io \"nosuch\" not found");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_of_requests_is_a_custom_metric() {
+    let (harness, path, lines) = with_pod("workshop:0.0.1").await;
+    let lines = lines.unwrap();
+    let name = path.rsplit('/').nth(1).unwrap();
+    let base = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default";
+    let all = format!("{base}/pods/*/istio_requests_per_second");
+    let list = json!({
+        "kind": "MetricValueList", "apiVersion": "custom.metrics.k8s.io/v1beta2", "metadata": {}, "items": [],
+    });
+    assert_eq!(harness.get(&all).await.json(), list);
+    // Ten requests in each of two minutes' quarters.
+    for _ in 0..8 {
+        lines.write(harness.world.clock.now(), "ten requests");
+        tokio::time::sleep(Duration::from_secs(15)).await;
+    }
+    let list = harness.get(&all).await.json();
+    let item = &list["items"][0];
+    let object = json!({"kind": "Pod", "namespace": "default", "name": name, "apiVersion": "/v1"});
+    assert_eq!((&item["describedObject"], &item["value"]), (&object, &json!("666m")), "{list}");
+    assert_eq!(item["metric"], json!({"name": "istio_requests_per_second", "selector": null}));
+    let one = harness.get(&format!("{base}/pods/{name}/istio_requests_per_second")).await.json();
+    assert_eq!(one, list);
+    let space = harness.get(&format!("{base}/metrics/istio_requests_per_second")).await.json();
+    let object = json!({"kind": "Namespace", "name": "default", "apiVersion": "/v1"});
+    assert_eq!((&space["items"][0]["describedObject"], &space["items"][0]["value"]), (&object, &json!("666m")));
+    let old = format!("{}/pods/*/istio_requests_per_second", base.replace("v1beta2", "v1beta1"));
+    assert_eq!(harness.get(&old).await.json()["items"][0]["metricName"], "istio_requests_per_second");
+    let none = format!("{all}?labelSelector=app%3Dnobody");
+    assert_eq!(harness.get(&none).await.json()["items"], json!([]));
+
+    for (path, said) in [
+        ("pods/*/packets", "the server could not find the metric packets for pods"),
+        (
+            "secrets/a/istio_requests_per_second",
+            "the server could not find the metric istio_requests_per_second for secrets",
+        ),
+        (
+            "services/nosuch/istio_requests_per_second",
+            "the server could not find the metric istio_requests_per_second for services nosuch",
+        ),
+        ("pods/*", "the server could not find the requested resource"),
+    ] {
+        let (code, reason, message) = harness.get(&format!("{base}/{path}")).await.failure();
+        assert_eq!((code, reason.as_str(), message.as_str()), (404, "NotFound", said));
+    }
+}

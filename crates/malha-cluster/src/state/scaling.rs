@@ -6,6 +6,7 @@ use crate::controllers::Task;
 use crate::controllers::autoscaler::{PERIOD, Turn};
 use crate::object::Key;
 use crate::registry::Part;
+use crate::requests::RequestRates;
 use crate::usage::PodUsage;
 
 use super::State;
@@ -21,6 +22,13 @@ impl<P: Clone> State<P> {
         let store = &self.registry.store;
         self.autoscaling.take(used, store, store.since_epoch());
         self.await_samples();
+    }
+
+    /// How many requests a second reach the pods. Whoever asks has them measured.
+    pub(crate) fn request_rates(&mut self) -> RequestRates {
+        let rates = self.autoscaling.request_rates(&self.registry.store, Instant::now());
+        self.await_samples();
+        rates
     }
 
     /// Has pods measured when it is time, as long as somebody asks for it.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
-use malha_cluster::{Kind, Part, Stored};
+use malha_cluster::{Described, Kind, Part, Stored};
 use tokio::time::sleep;
 
-use crate::node::{Harness, deployment};
+use crate::node::{Harness, deployment, service};
 
 /// The autoscaler of `k8s/02-hpa.yml`, or another: `more` goes into its spec.
 fn scaler(most: u32, metrics: &str, more: &str) -> String {
@@ -26,6 +26,10 @@ spec:
 }
 
 const CPU: &str = "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 20}}}";
+
+/// Ten requests a second for each pod.
+const RATE: &str =
+    "{type: Pods, pods: {metric: {name: istio_requests_per_second}, target: {type: AverageValue, averageValue: '10'}}}";
 
 /// Posts, each with a limit of a tenth of a processor.
 fn posts(replicas: u32) -> String {
@@ -264,10 +268,11 @@ async fn what_is_wrong_with_metrics_is_said_in_kubernetes_words() {
     let unrequested = "failed to get cpu utilization: missing request for cpu in container app of Pod POD";
     let unmeasured = "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics returned from resource \
                       metrics API";
-    let adapter = "unable to get metric istio_requests_per_second: unable to fetch metrics from custom metrics API: no custom \
-                   metrics API (custom.metrics.k8s.io) registered";
-    let pods = "{type: Pods, pods: {metric: {name: istio_requests_per_second}, \
-                target: {type: AverageValue, averageValue: '9'}}}";
+    let unknown = "unable to get metric packets: unable to fetch metrics from custom metrics API: the server could not find the \
+                   metric packets for pods";
+    let packets = RATE.replace("istio_requests_per_second", "packets");
+    let uncalled = "unable to get metric istio_requests_per_second: unable to fetch metrics from custom metrics API: no metrics \
+                    returned from custom metrics API";
     let first = "FailedComputeMetricsReplicas: invalid metrics (1 invalid out of 1), first error is: ";
     for trouble in [
         Trouble {
@@ -286,22 +291,159 @@ async fn what_is_wrong_with_metrics_is_said_in_kubernetes_words() {
         },
         Trouble {
             target: posts(1),
-            scaler: scaler(2, pods, ""),
+            scaler: scaler(2, &packets, ""),
             about: "ScalingActive",
-            condition: ("False", "FailedGetPodsMetric", format!("{unable}{adapter}")),
-            event: format!("{first}failed to get pods metric value: {adapter}"),
+            condition: ("False", "FailedGetPodsMetric", format!("{unable}{unknown}")),
+            event: format!("{first}failed to get pods metric value: {unknown}"),
+        },
+        Trouble {
+            target: posts(1),
+            scaler: scaler(2, RATE, ""),
+            about: "ScalingActive",
+            condition: ("False", "FailedGetPodsMetric", format!("{unable}{uncalled}")),
+            event: format!("FailedGetPodsMetric: {uncalled}"),
         },
         // One of two is enough to grow, and not to shrink.
         Trouble {
             target: posts(1),
-            scaler: scaler(2, &format!("{CPU}, {pods}"), ""),
+            scaler: scaler(2, &format!("{CPU}, {packets}"), ""),
             about: "ScalingActive",
-            condition: ("False", "FailedGetPodsMetric", format!("{unable}{adapter}")),
-            event: format!("FailedGetPodsMetric: {adapter}"),
+            condition: ("False", "FailedGetPodsMetric", format!("{unable}{unknown}")),
+            event: format!("FailedGetPodsMetric: {unknown}"),
         },
     ] {
         trouble.happens().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_follow_the_requests_that_reach_the_pods() {
+    let harness = Harness::new();
+    harness.apply(&posts(1)).await;
+    harness.apply(&scaler(10, RATE, "")).await;
+    harness.node.call(60.0);
+    let mut sizes = Vec::new();
+    for _ in 0..10 {
+        after(15).await;
+        sizes.push(size(&harness).0);
+    }
+    // The second look has a rate, of a series that is half as long as the minute that it is taken over. New pods have none at
+    // first, and count for nothing.
+    assert_eq!(sizes[0], 1);
+    assert_eq!(sizes[9], 6, "{sizes:?}");
+    assert!(sizes.is_sorted(), "{sizes:?}");
+    // A minute after the last of them has come, the rates are whole.
+    after(60).await;
+    let metrics = status(&harness).current_metrics.unwrap();
+    let rate = metrics[0].pods.as_ref().unwrap();
+    assert_eq!(
+        (&*rate.metric.name, &*rate.current.average_value.as_ref().unwrap().0),
+        ("istio_requests_per_second", "10")
+    );
+    let message =
+        "the HPA was able to successfully calculate a replica count from pods metric istio_requests_per_second";
+    assert_eq!(condition(&harness, "ScalingActive"), said("True", "ValidMetricFound", message));
+    let grown = events(&harness)
+        .iter()
+        .any(|event| event.ends_with("reason: pods metric istio_requests_per_second above target"));
+    assert!(grown, "{:?}", events(&harness));
+
+    harness.node.call(0.0);
+    let mut still = 0;
+    while size(&harness).0 == 6 {
+        after(15).await;
+        still += 15;
+        assert!(still < 600, "it never falls");
+    }
+    // The window begins with the last look that asked for six: the rate takes a minute to fall.
+    assert!((300..=375).contains(&still), "{still}");
+    after(120).await;
+    assert_eq!(size(&harness).0, 1);
+    assert_eq!(
+        &*status(&harness).current_metrics.unwrap()[0].pods.as_ref().unwrap().current.average_value.as_ref().unwrap().0,
+        "0"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_requests_of_an_object_are_those_of_its_pods() {
+    let object = |kind: &str, name: &str, target: &str| {
+        format!(
+            "{{type: Object, object: {{metric: {{name: istio_requests_per_second}}, describedObject: {{{kind}, name: {name}}}, \
+             target: {{{target}}}}}}}"
+        )
+    };
+    let (service_, deployment_) = ("apiVersion: v1, kind: Service", "apiVersion: apps/v1, kind: Deployment");
+    for (metric, want, shown, named) in [
+        (object(service_, "posts-service", "type: Value, value: 30"), 2, "value: 45", "Service metric"),
+        (object(deployment_, "posts", "type: AverageValue, averageValue: 15"), 3, "average: 45", "external metric"),
+        (
+            object("apiVersion: v1, kind: Namespace", "default", "type: AverageValue, averageValue: 22500m"),
+            2,
+            "average: 45",
+            "external metric",
+        ),
+        // The oldest Service of a pod has its requests.
+        (object(service_, "other", "type: Value, value: 30"), 1, "none", ""),
+    ] {
+        let harness = Harness::new();
+        harness.apply(&format!("{}{}", posts(1), service("posts", ""))).await;
+        after(5).await;
+        harness.apply(&service("posts", "").replace("posts-service", "other")).await;
+        harness.node.call(45.0);
+        // Somebody asks, and so there is a whole minute of samples when the autoscaler first looks.
+        harness.cluster.request_rates();
+        after(90).await;
+        harness.apply(&scaler(10, &metric, "")).await;
+        after(15).await;
+        let metrics = status(&harness).current_metrics.unwrap_or_default();
+        let current = metrics.first().and_then(|metric| metric.object.as_ref()).map(|object| &object.current);
+        let current = current.map(|current| (current.value.as_ref(), current.average_value.as_ref()));
+        let current = current.map(|(value, average)| {
+            [("value", value), ("average", average)]
+                .map(|(name, value)| value.map(|value| format!("{name}: {}", value.0)))
+        });
+        let current = current.into_iter().flatten().flatten().next().unwrap_or_else(|| "none".to_owned());
+        assert_eq!((size(&harness).0, current.as_str()), (want, shown), "{metric}");
+        let (_, _, message) = condition(&harness, "ScalingActive");
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_metrics_the_one_that_asks_for_more_counts() {
+    for (cpu, calls, want, metric) in [
+        (80, 20.0, 4, "cpu resource utilization (percentage of request)"),
+        (20, 50.0, 5, "pods metric istio_requests_per_second"),
+    ] {
+        let harness = Harness::new();
+        harness.apply(&posts(1)).await;
+        harness.node.load(Duration::from_millis(cpu));
+        harness.node.call(calls);
+        after(400).await;
+        harness.apply(&scaler(10, &format!("{CPU}, {RATE}"), "")).await;
+        after(360).await;
+        assert_eq!(size(&harness).0, want, "{cpu} {calls}");
+        let events = events(&harness);
+        assert!(events.iter().any(|event| event.contains(&format!("reason: {metric} above target"))), "{events:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_the_rate_of_requests_has_it_measured() {
+    let harness = Harness::new();
+    harness.apply(&posts(2)).await;
+    harness.node.call(30.0);
+    let rate = || harness.cluster.request_rates().of("default", Described::Deployment("posts"));
+    assert_eq!(rate(), None);
+    after(90).await;
+    assert_eq!(rate(), Some(30_000));
+    // Nobody asks any more.
+    after(400).await;
+    let measured = harness.node.0.lock().measured;
+    after(400).await;
+    assert_eq!(harness.node.0.lock().measured, measured);
+    assert_eq!(rate(), None);
 }
 
 #[tokio::test(start_paused = true)]

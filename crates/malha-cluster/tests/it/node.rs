@@ -38,7 +38,11 @@ pub(crate) struct Account {
     pub(crate) load: (Duration, Option<Instant>),
     /// Processor time that each has used, by uid.
     pub(crate) used: BTreeMap<String, Duration>,
-    /// How often somebody asked for it.
+    /// Requests that reach all pods together in a second, since when.
+    pub(crate) calls: (f64, Option<Instant>),
+    /// Requests that have reached each, by uid.
+    pub(crate) called: BTreeMap<String, f64>,
+    /// How often somebody asked what pods use.
     pub(crate) measured: usize,
 }
 
@@ -52,6 +56,11 @@ impl Account {
         for uid in self.running.keys() {
             *self.used.entry(uid.clone()).or_default() += each;
         }
+        let since = self.calls.1.replace(now).unwrap_or(now);
+        let each = self.calls.0 * (now - since).as_secs_f64() / f64::from(pods);
+        for uid in self.running.keys() {
+            *self.called.entry(uid.clone()).or_default() += each;
+        }
     }
 }
 
@@ -61,6 +70,13 @@ impl FakeNode {
         let mut account = self.0.lock();
         account.count();
         account.load.0 = each_second;
+    }
+
+    /// Sets how many requests reach all pods together in a second from now on.
+    pub(crate) fn call(&self, each_second: f64) {
+        let mut account = self.0.lock();
+        account.count();
+        account.calls.0 = each_second;
     }
 }
 
@@ -118,7 +134,13 @@ impl Node for FakeNode {
         account.count();
         account.measured += 1;
         let cpu_time = account.used.get(&pod.uid).copied().unwrap_or_default();
-        Some(Usage { cpu_time, memory: 1 << 20 })
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a request that has not come whole has not"
+        )]
+        let requests = account.called.get(&pod.uid).copied().unwrap_or_default() as u64;
+        Some(Usage { cpu_time, memory: 1 << 20, requests })
     }
 
     /// As many nodes as the account says, with room for what tests ask for.

@@ -110,6 +110,11 @@ const TABLE: &[Line] = &[
     ("HorizontalPodAutoscaler", "spec.metrics[].type", ActsOn),
     ("HorizontalPodAutoscaler", "spec.metrics[].resource", ActsOn),
     ("HorizontalPodAutoscaler", "spec.metrics[].containerResource", ActsOn),
+    // Series of the mesh have no labels by which a part of them could be chosen.
+    ("HorizontalPodAutoscaler", "spec.metrics[].pods.metric.selector", NotYet),
+    ("HorizontalPodAutoscaler", "spec.metrics[].pods", ActsOn),
+    ("HorizontalPodAutoscaler", "spec.metrics[].object.metric.selector", NotYet),
+    ("HorizontalPodAutoscaler", "spec.metrics[].object", ActsOn),
     ("HorizontalPodAutoscaler", "spec.behavior.scaleUp.tolerance", ALPHA),
     ("HorizontalPodAutoscaler", "spec.behavior.scaleDown.tolerance", ALPHA),
     ("HorizontalPodAutoscaler", "spec.behavior", ActsOn),

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod auth;
+mod autoscaling;
 mod collections;
 mod composition;
 mod faults;

@@ -1,8 +1,8 @@
 //! `HorizontalPodAutoscaler` → the size of a Deployment or a replica set (kube-controller-manager,
 //! `pkg/controller/podautoscaler/horizontal.go`).
 //!
-//! Every 15 s: what the pods use (`samples`), how many of them that asks for (`metrics`, `replicas`), how much of that is done at
-//! once (`behavior`), and what is said about it (`conditions`). Unlike the other controllers this one remembers something that
+//! Every 15 s: what the pods use (`samples`) and how many requests reach them (`crate::requests`), how many pods that asks for
+//! (`metrics`, `replicas`), how much of that is done at once (`behavior`), and what is said about it (`conditions`). Unlike the other controllers this one remembers something that
 //! is not in the store: it is in [`Autoscaling`], and handed in.
 
 mod behavior;
@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::events::EventKind;
 use crate::object::{Key, Kind, Object};
+use crate::requests::{RequestRates, Requests};
 use crate::selector;
 use crate::store::Store;
 use crate::usage::PodUsage;
@@ -33,7 +34,7 @@ use crate::usage::PodUsage;
 use super::name;
 use behavior::{Bounds, Memory};
 use conditions::{About, Conditions};
-use metrics::{Failure, Workload, measure};
+use metrics::{Failure, Known, Workload, measure};
 use samples::Samples;
 
 pub(crate) use behavior::{Direction, filled};
@@ -42,12 +43,18 @@ pub(crate) use samples::RESOLUTION;
 /// Time between two looks at an autoscaler (`--horizontal-pod-autoscaler-sync-period`).
 pub(crate) const PERIOD: Duration = Duration::from_secs(15);
 
+/// For how long pods are measured after somebody has asked for the rate of requests, autoscalers or not.
+const ASKED: Duration = Duration::from_mins(5);
+
 /// What the autoscalers' controller remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Autoscaling {
     samples: Samples,
-    /// When pods are measured next, while there is an autoscaler.
+    requests: Requests,
+    /// When pods are measured next, while there is an autoscaler or somebody asks.
     next_sample: Option<Instant>,
+    /// Until when pods are measured because somebody asked.
+    asked: Option<Instant>,
     /// Of each autoscaler, and when it is looked at next.
     known: BTreeMap<Key, (Instant, Memory)>,
 }
@@ -83,10 +90,23 @@ impl Autoscaling {
     /// An autoscaler is gone.
     pub(crate) fn forget(&mut self, key: &Key) {
         self.known.remove(key);
-        if self.known.is_empty() {
+        self.rest();
+    }
+
+    /// Measures no more if nobody wants to know.
+    fn rest(&mut self) {
+        if self.known.is_empty() && self.asked.is_none() {
             self.next_sample = None;
             self.samples.clear();
+            self.requests.clear();
         }
+    }
+
+    /// How many requests a second reach the pods; has them measured from now on.
+    pub(crate) fn request_rates(&mut self, store: &Store, now: Instant) -> RequestRates {
+        self.asked = Some(now + ASKED);
+        self.next_sample.get_or_insert(now);
+        self.requests.rates(store.since_epoch())
     }
 
     /// When pods are to be measured.
@@ -97,13 +117,17 @@ impl Autoscaling {
     /// Takes in what pods have used; `now` is wall time.
     pub(crate) fn take(&mut self, used: &[PodUsage], store: &Store, now: Duration) {
         let Some(due) = &mut self.next_sample else { return };
+        let moment = *due;
         *due += RESOLUTION;
+        self.requests.take(used, store, now);
         self.samples.take(used, now, |pod| {
             let pod = store.get::<Pod>(&pod.pod.namespace, &pod.pod.name)?;
             let container = pod.status.as_ref()?.container_statuses.iter().flatten().next()?;
             let started = container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?;
             Some(Duration::from_secs(u64::try_from(started.0.as_second()).ok()?))
         });
+        self.asked = self.asked.filter(|until| moment < *until);
+        self.rest();
     }
 
     /// What is to be done about an autoscaler.
@@ -121,7 +145,10 @@ impl Autoscaling {
         };
         let spec = scaler.spec.clone().unwrap_or_default();
         match target(store, &key.namespace, &spec.scale_target_ref) {
-            Ok(scale) => look.size(store, &spec, scale, (memory, &self.samples), now),
+            Ok(scale) => {
+                let known = Known { samples: &self.samples, rates: &self.requests.rates(now) };
+                look.size(store, &spec, scale, (memory, known), now);
+            }
             Err(error) => {
                 let message = format!("the HPA controller was unable to get the target's current scale: {error}");
                 look.warn("FailedGetScale", error);
@@ -200,7 +227,7 @@ impl Look {
         store: &Store,
         spec: &HorizontalPodAutoscalerSpec,
         target: Scale,
-        (memory, samples): (&mut Memory, &Samples),
+        (memory, known): (&mut Memory, Known<'_>),
         now: Duration,
     ) {
         let message = "the HPA controller was able to get the target's current scale";
@@ -219,7 +246,7 @@ impl Look {
         } else if current < least {
             (least, "Current number of replicas below Spec.MinReplicas".to_owned())
         } else {
-            let (statuses, found) = self.measure_all(store, spec, &target, samples, now);
+            let (statuses, found) = self.measure_all(store, spec, &target, known, now);
             measured = statuses;
             let Some((proposed, metric)) = found else {
                 self.set_status(current, None, measured);
@@ -259,7 +286,7 @@ impl Look {
         store: &Store,
         spec: &HorizontalPodAutoscalerSpec,
         target: &Scale,
-        samples: &Samples,
+        known: Known<'_>,
         now: Duration,
     ) -> (Vec<MetricStatus>, Option<(i32, String)>) {
         let namespace = self.scaler.metadata.namespace.clone().unwrap_or_default();
@@ -275,7 +302,7 @@ impl Look {
             return (Vec::new(), None);
         }
         let current = target.replicas;
-        let workload = Workload { namespace: &namespace, pods: &pods, samples, current, now };
+        let workload = Workload { namespace: &namespace, pods: &pods, known, current, running: target.running, now };
         let specs: &[MetricSpec] = spec.metrics.as_deref().unwrap_or_default();
         let mut statuses = Vec::new();
         let mut failures: Vec<Failure> = Vec::new();
@@ -352,6 +379,8 @@ fn alone(
 struct Scale {
     object: Object,
     replicas: i32,
+    /// `status.replicas`.
+    running: i32,
     selector: LabelSelector,
 }
 
@@ -382,14 +411,16 @@ fn target(store: &Store, namespace: &str, reference: &CrossVersionObjectReferenc
         ("apps", "Deployment") => {
             let object = store.get::<Deployment>(namespace, name).ok_or_else(|| missing("deployments"))?;
             let spec = object.spec.clone().unwrap_or_default();
+            let running = object.status.as_ref().and_then(|status| status.replicas).unwrap_or_default();
             let (replicas, object) = (spec.replicas.unwrap_or(1), Object::Deployment(Arc::clone(object)));
-            Ok(Scale { object, replicas, selector: spec.selector })
+            Ok(Scale { object, replicas, running, selector: spec.selector })
         }
         ("apps", "ReplicaSet") => {
             let object = store.get::<ReplicaSet>(namespace, name).ok_or_else(|| missing("replicasets"))?;
             let spec = object.spec.clone().unwrap_or_default();
+            let running = object.status.as_ref().map(|status| status.replicas).unwrap_or_default();
             let (replicas, object) = (spec.replicas.unwrap_or(1), Object::ReplicaSet(Arc::clone(object)));
-            Ok(Scale { object, replicas, selector: spec.selector })
+            Ok(Scale { object, replicas, running, selector: spec.selector })
         }
         _ if Kind::of(kind).is_some_and(|known| group_of(known) == group) => {
             Err("the server could not find the requested resource".to_owned())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use crate::controllers::name;
+use crate::controllers::{name, ready};
 use crate::quantity;
 
 /// How far the ratio of use to target may be from 1 without a change (`--horizontal-pod-autoscaler-tolerance`). Kubernetes 1.34
@@ -104,6 +104,33 @@ pub(super) fn propose(
     let replicas = rounded_up(again * f64::from(count(values.len())));
     let turned = (again < 1.0 && replicas > current) || (again > 1.0 && replicas < current);
     Ok(with(if turned { current } else { replicas }))
+}
+
+/// How many replicas there should be by a value of something else than pods, if there are `current` now
+/// (`GetObjectMetricReplicas`).
+pub(super) fn by_value(pods: &[&Pod], value: i64, target: i64, current: i32) -> Result<i32, String> {
+    let ratio = float(value) / float(target);
+    if tolerated(ratio) {
+        return Ok(current);
+    }
+    if pods.is_empty() {
+        return Err(
+            "unable to calculate ready pods: no pods returned by selector while calculating replica count".into()
+        );
+    }
+    let running = |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"));
+    let ready = pods.iter().filter(|pod| running(pod) && ready(pod)).count();
+    Ok(rounded_up(ratio * f64::from(count(ready))))
+}
+
+/// How many replicas there should be so that each has its share of a value, and what that is now, if there are `running`
+/// (`GetObjectPerPodMetricReplicas`).
+pub(super) fn by_share(value: i64, target: i64, running: i32) -> (i32, i64) {
+    let (value, target) = (float(value), float(target));
+    let replicas = if tolerated(value / (target * f64::from(running))) { running } else { rounded_up(value / target) };
+    #[expect(clippy::cast_possible_truncation, reason = "`as` takes the nearest number that there is")]
+    let share = (value / f64::from(running)).ceil() as i64;
+    (replicas, share)
 }
 
 /// `groupPods`.

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     fn used(millis: u64, memory: u64) -> [PodUsage; 1] {
-        let usage = Usage { cpu_time: Duration::from_millis(millis), memory };
+        let usage = Usage { cpu_time: Duration::from_millis(millis), memory, requests: 0 };
         let pod = Key::new(Kind::Pod, "default", "a");
         [PodUsage { pod, uid: "u".into(), container: "app".into(), usage }]
     }

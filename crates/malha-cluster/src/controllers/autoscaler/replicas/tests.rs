@@ -47,11 +47,16 @@ fn pod(index: usize, is: Is) -> (Pod, Option<i64>) {
 }
 
 fn asked(pods: &[Is], aim: Aim<'_>, current: i32) -> Result<Proposal, String> {
+    asked_of("cpu", pods, aim, current)
+}
+
+/// By a metric without a resource's name: one of the mesh.
+fn asked_of(resource: &str, pods: &[Is], aim: Aim<'_>, current: i32) -> Result<Proposal, String> {
     let pods: Vec<_> = pods.iter().enumerate().map(|(index, is)| pod(index, *is)).collect();
     let metric = |value| Metric { value, at: Duration::from_secs(NOW), window: Duration::from_secs(15) };
     let metrics = pods.iter().filter_map(|(pod, used)| Some((name(pod).to_owned(), metric((*used)?)))).collect();
     let pods: Vec<&Pod> = pods.iter().map(|(pod, _)| pod).collect();
-    propose(&pods, &metrics, "cpu", aim, current, Duration::from_secs(NOW))
+    propose(&pods, &metrics, resource, aim, current, Duration::from_secs(NOW))
 }
 
 #[test]
@@ -97,6 +102,56 @@ fn replicas_follow_from_an_average() {
     ] {
         let proposal = asked(&pods, Aim::Average(target), current);
         assert_eq!(proposal.map(|proposal| proposal.replicas), Ok(want), "{case}");
+    }
+}
+
+#[test]
+fn replicas_follow_from_a_metric_of_the_pods() {
+    let millis = |pods: &[i64]| pods.iter().map(|value| Ready(*value)).collect::<Vec<_>>();
+    for (case, pods, target, current, want) in [
+        ("more load", millis(&[20_000, 10_000, 30_000]), 15_000, 3, 4),
+        ("less load", millis(&[12_000; 5]), 20_000, 5, 3),
+        ("tolerated", millis(&[20_000, 21_000, 21_000]), 20_000, 3, 3),
+        // Whether a pod is ready matters only to what it uses of the CPU.
+        ("unready pods count, growing", vec![Ready(50_000), Ready(10_000), Unready(30_000)], 15_000, 3, 6),
+        ("and more of them", vec![Unready(50_000), Ready(15_000), Unready(30_000)], 15_000, 3, 7),
+        ("pods that wait get nothing", vec![Ready(30_000), Pending, Pending], 15_000, 3, 3),
+        ("pods that nobody called get nothing", vec![Ready(60_000), Unknown], 15_000, 2, 4),
+        ("or just enough, shrinking", vec![Ready(5_000), Unknown], 10_000, 2, 2),
+        ("less than one a second", millis(&[900, 1_100]), 500, 2, 4),
+    ] {
+        let proposal = asked_of("", &pods, Aim::Average(target), current);
+        assert_eq!(proposal.map(|proposal| proposal.replicas), Ok(want), "{case}");
+    }
+}
+
+#[test]
+fn replicas_follow_from_a_value_of_an_object() {
+    for (case, ready, unready, value, target, current, want) in [
+        ("more load", 3, 0, 20_000, 15_000, 3, 4),
+        ("less load", 5, 0, 12_000, 20_000, 5, 3),
+        ("tolerated", 3, 0, 20_666, 20_000, 3, 3),
+        ("of what is ready", 1, 2, 50_000, 10_000, 3, 5),
+        ("tolerated, whatever is ready", 1, 2, 10_500, 10_000, 3, 3),
+        ("none is ready", 0, 2, 50_000, 10_000, 2, 0),
+    ] {
+        let states = [vec![Ready(0); ready], vec![Unready(0); unready]].concat();
+        let pods: Vec<Pod> = states.iter().enumerate().map(|(index, is)| pod(index, *is).0).collect();
+        let pods: Vec<&Pod> = pods.iter().collect();
+        assert_eq!(by_value(&pods, value, target, current), Ok(want), "{case}");
+    }
+    let none = "unable to calculate ready pods: no pods returned by selector while calculating replica count";
+    assert_eq!(by_value(&[], 20_000, 10_000, 1), Err(none.to_owned()));
+}
+
+#[test]
+fn replicas_follow_from_each_ones_share_of_a_value() {
+    for (case, value, target, running, want) in [
+        ("more load", 40_000, 10_000, 3, (4, 13_334)),
+        ("less load", 6_000, 2_000, 5, (3, 1_200)),
+        ("tolerated", 8_076, 2_000, 4, (4, 2_019)),
+    ] {
+        assert_eq!(by_share(value, target, running), want, "{case}");
     }
 }
 
