@@ -1,12 +1,15 @@
 //! Autoscalers under load through the gateway, from the first request to the last pod that goes: ten minutes of paused time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use malha_cluster::{Described, Store, quantity};
+use malha_world::{Work, World};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::support::{Cluster, Manifests, get};
+use crate::support::{Cluster, Manifests, NOW, get};
 
 /// Pods that are wanted, and pods that are ready.
 fn size(cluster: &Cluster) -> (i32, usize) {
@@ -76,4 +79,56 @@ async fn pods_follow_the_requests_that_reach_them() {
     assert_eq!(size(&cluster), (1, 1), "{falling:?}");
     sleep(Duration::from_secs(90)).await;
     assert_eq!(average(&cluster), 0);
+}
+
+/// Twenty clients that ask for a post again and again until `end`: how many answers each 15 s have, from now on.
+async fn clients(cluster: &Arc<Cluster>, end: Instant) -> Vec<usize> {
+    let start = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..20 {
+        let cluster = Arc::clone(cluster);
+        clients.spawn(async move {
+            let mut answered = Vec::new();
+            while Instant::now() < end {
+                let answer = cluster.gateway(get("/posts/info")).await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                answered.push(start.elapsed().as_secs() / 15);
+            }
+            answered
+        });
+    }
+    let answered = clients.join_all().await.concat();
+    (0..(end - start).as_secs() / 15).map(|turn| answered.iter().filter(|one| **one == turn).count()).collect()
+}
+
+/// A request costs 10 ms, and a pod has 100 of them a second: ten requests. `k8s/02-hpa.yml` wants each to use 20.
+#[tokio::test(start_paused = true)]
+async fn throughput_rises_with_the_pods_that_the_load_asks_for() {
+    let world = World { work: Work::Fixed(Duration::from_millis(10)), ..World::simulated(NOW, 1) };
+    // The kubelet's questions wait in the same queue as everybody's.
+    let patient = "periodSeconds: 5\n            timeoutSeconds: 5\n";
+    let manifests = Manifests::step("02-hpa.yml").edit("01-posts.yml", "periodSeconds: 5\n", patient);
+    let cluster = Arc::new(manifests.start_in(world).await);
+    // Longer than a pod counts as starting.
+    sleep(Duration::from_secs(400)).await;
+    assert_eq!(size(&cluster), (1, 1));
+    let answered = clients(&cluster, Instant::now() + Duration::from_secs(90)).await;
+    assert_eq!(size(&cluster), (10, 10), "{answered:?}");
+    // Ten a second with one pod, of which there are four before the first 15 s are over, and nearly a hundred with ten:
+    // clients that wait at one pod may leave another without work.
+    assert!((140..=500).contains(&answered[0]), "{answered:?}");
+    assert!(answered[..4].is_sorted(), "{answered:?}");
+    assert!(answered[4..].iter().all(|count| (1_350..=1_500).contains(count)), "{answered:?}");
+
+    // So few that they cost less than the kubelet's probes.
+    let stopped = Instant::now();
+    while size(&cluster).0 == 10 {
+        load(&cluster, 1, 1).await;
+        sleep(Duration::from_secs(14)).await;
+        assert!(stopped.elapsed() < Duration::from_mins(10), "they never go");
+    }
+    let held = stopped.elapsed().as_secs();
+    assert!((300..=330).contains(&held), "{held}");
+    load(&cluster, 1, 30).await;
+    assert_eq!(size(&cluster), (1, 1));
 }
