@@ -68,15 +68,30 @@ pub struct ProbeRequest {
     pub headers: Vec<(String, String)>,
 }
 
+/// The nodes of a cluster, as they look to the scheduler and to users: how many there are, and how much each has for the
+/// requests of pods. Nothing is taken from the machine by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nodes {
+    /// How many: at least one.
+    pub count: u16,
+    /// Processors of each.
+    pub processors: u64,
+    /// Bytes of memory of each.
+    pub memory: u64,
+}
+
+impl Default for Nodes {
+    /// One that is larger than any machine: how many pods fit follows from what is asked for, and not from the laptop at hand.
+    fn default() -> Self {
+        Self { count: 1, processors: 256, memory: 1 << 40 }
+    }
+}
+
 /// What a node is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// How many nodes it plays, each of which has all that it has: at least one.
-    pub nodes: u16,
-    /// Processors.
-    pub processors: u64,
-    /// Bytes of memory.
-    pub memory: u64,
+    /// The nodes that it plays.
+    pub nodes: Nodes,
     /// As Kubernetes names it: `amd64`, `arm64`.
     pub architecture: String,
     /// As Kubernetes names it: `linux`, `darwin`.
@@ -89,9 +104,7 @@ impl Default for Machine {
     /// The smallest that runs anything.
     fn default() -> Self {
         Self {
-            nodes: 1,
-            processors: 1,
-            memory: 1 << 30,
+            nodes: Nodes::default(),
             architecture: "amd64".to_owned(),
             operating_system: "linux".to_owned(),
             runtime: "malha://0".to_owned(),

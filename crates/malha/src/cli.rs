@@ -47,9 +47,17 @@ pub(crate) struct Up {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6443")]
     pub(crate) api: SocketAddr,
 
-    /// How many nodes the cluster has, 1 to 100; each of them is this machine, and has all that it has
+    /// How many nodes the cluster has, 1 to 100: what kubectl shows and the scheduler reckons with, all of them this machine
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) nodes: u16,
+
+    /// How many processors each node has for what pods request. More than any laptop, unless it is to be small
+    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) cpus: u64,
+
+    /// How much memory each node has for what pods request: a quantity such as 8Gi
+    #[arg(long, value_name = "QUANTITY", default_value = "1Ti", value_parser = memory)]
+    pub(crate) memory: u64,
 
     /// Print what the pods log to stderr
     #[arg(long)]
@@ -63,6 +71,12 @@ pub(crate) struct Up {
     /// from it too
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
+}
+
+/// A quantity of memory in bytes.
+fn memory(text: &str) -> Result<u64, String> {
+    let bytes = malha_cluster::quantity::bytes(text).filter(|bytes| *bytes >= 1 << 20);
+    bytes.ok_or_else(|| "not a quantity of at least 1Mi; write one such as 8Gi or 512Mi".to_owned())
 }
 
 /// `malha build`

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use malha_api::schema::crds::istio_crds;
 use malha_api::{Api, Credentials};
-use malha_cluster::{Applied, Cluster, Error, Finding, Object, PodRow, Stored};
+use malha_cluster::{Applied, Cluster, Error, Finding, Nodes, Object, PodRow, Stored};
 use malha_manifest::{Diagnostic, Input, LoadedObject, Location, Object as Manifest, load};
 use malha_mesh::Mesh;
 use malha_runtime::{Engine, Pod};
@@ -28,19 +28,19 @@ const TRY: &str = "malha/try";
 /// What the manifests ask for, known before anything is started.
 pub struct Plan {
     objects: Vec<LoadedObject>,
-    nodes: u16,
+    nodes: Nodes,
 }
 
 impl Plan {
     /// Reads the manifests. Nothing that has an error is in the plan; everything found is said.
     pub fn load(inputs: &[Input]) -> (Self, Vec<Diagnostic>) {
         let loaded = load(inputs);
-        (Self { objects: loaded.objects, nodes: 1 }, loaded.diagnostics)
+        (Self { objects: loaded.objects, nodes: Nodes::default() }, loaded.diagnostics)
     }
 
-    /// For a cluster of so many nodes, each of which is this machine.
+    /// For a cluster of these nodes.
     #[must_use]
-    pub fn on_nodes(self, nodes: u16) -> Self {
+    pub fn on_nodes(self, nodes: Nodes) -> Self {
         Self { nodes, ..self }
     }
 

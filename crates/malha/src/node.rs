@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::future::ready;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
 use malha_cluster::{
-    ConnectError, Connecting, Log, LogLine, LogPage, Machine, Node, PodRequest, PodStream, ProbeRequest, StartError,
-    Usage,
+    ConnectError, Connecting, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, PodStream, ProbeRequest,
+    StartError, Usage,
 };
 use malha_mesh::Mesh;
 use malha_routing::Workload;
@@ -39,19 +38,19 @@ pub struct LocalNode {
     apps: Mutex<HashMap<String, Arc<OnceCell<Loaded>>>>,
     /// The pods that run, for whoever wants their logs.
     running: Arc<Mutex<Vec<Pod>>>,
-    /// How many nodes of a cluster it plays.
-    nodes: u16,
+    /// The nodes of a cluster that it plays.
+    nodes: Nodes,
 }
 
 impl LocalNode {
     /// A node whose pods have the images of `source`.
     pub fn new(engine: Engine, source: Source, world: World, mesh: Mesh, running: Arc<Mutex<Vec<Pod>>>) -> Self {
-        Self { engine, source, world, mesh, apps: Mutex::default(), running, nodes: 1 }
+        Self { engine, source, world, mesh, apps: Mutex::default(), running, nodes: Nodes::default() }
     }
 
-    /// As several nodes of the cluster, each of them this machine.
+    /// As these nodes of the cluster.
     #[must_use]
-    pub fn as_nodes(self, nodes: u16) -> Self {
+    pub fn as_nodes(self, nodes: Nodes) -> Self {
         Self { nodes, ..self }
     }
 
@@ -166,21 +165,11 @@ impl Node for LocalNode {
         };
         Machine {
             nodes: self.nodes,
-            processors: available_parallelism().map_or(1, |count| count.get() as u64),
-            memory: memory(),
             architecture: architecture.to_owned(),
             operating_system: system.to_owned(),
             runtime: concat!("malha://", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
-}
-
-/// The machine's memory in bytes, where the system has a file that says it; otherwise enough for a laptop.
-fn memory() -> u64 {
-    const UNKNOWN: u64 = 8 << 30;
-    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return UNKNOWN };
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
-    total.and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok()).map_or(UNKNOWN, |kilobytes| kilobytes << 10)
 }
 
 /// A pod's log, for those who know no runtime.

@@ -30,7 +30,7 @@ const CONDITIONS: [(&str, &str, &str, &str); 4] = [
 
 /// The nodes' names, as minikube names them, with the addresses of their pods.
 pub(crate) fn ranges(machine: &Machine) -> impl Iterator<Item = (String, PodRange)> {
-    let nodes = u32::from(machine.nodes.max(1));
+    let nodes = u32::from(machine.nodes.count.max(1));
     (0..nodes).map(move |index| {
         let name = if index == 0 { FIRST.to_owned() } else { format!("{FIRST}-m{:02}", index + 1) };
         (name, PodRange::of(index, nodes))
@@ -87,8 +87,8 @@ pub(crate) fn lease(node: &str, uid: &str) -> Lease {
 /// Its status.
 pub(crate) fn status(machine: &Machine, name: &str, range: PodRange, now: &Time) -> NodeStatus {
     let capacity = [
-        ("cpu", machine.processors.to_string()),
-        ("memory", format!("{}Ki", machine.memory / 1024)),
+        ("cpu", machine.nodes.processors.to_string()),
+        ("memory", format!("{}Ki", machine.nodes.memory / 1024)),
         // As many as have an address, as the kubelet's `--max-pods` should be.
         ("pods", range.pods().to_string()),
     ];

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, Method};
 use malha_cluster::{
-    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Machine, Node, PodRequest, ProbeRequest, StartError,
-    Usage,
+    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, ProbeRequest,
+    StartError, Usage,
 };
 use malha_manifest::parse_manifests;
 use malha_routing::{Answer, Cluster as Target, Destination, Forward, Head, Hosts, Labels, Route, Snapshot, Upstream};
@@ -145,8 +145,8 @@ impl Node for FakeNode {
 
     /// As many nodes as the account says, with room for what tests ask for.
     fn machine(&self) -> Machine {
-        let nodes = self.0.lock().nodes.max(1);
-        Machine { nodes, processors: 4, memory: 8 << 30, ..Machine::default() }
+        let count = self.0.lock().nodes.max(1);
+        Machine { nodes: Nodes { count, processors: 4, memory: 8 << 30 }, ..Machine::default() }
     }
 
     async fn stop(&self, pod: Pod) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use malha_cluster::PodRow;
+use malha_cluster::{Nodes, PodRow};
 use malha_manifest::{Diagnostic, Input, Severity, missing_resources};
 use malha_runtime::{Engine, EngineOptions, ImageName, Logs, Pod};
 use malha_world::World;
@@ -55,7 +55,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     make_keys(&inputs)?;
 
     let (plan, mut diagnostics) = Plan::load(&inputs);
-    let plan = plan.on_nodes(arguments.nodes);
+    let plan = plan.on_nodes(Nodes { count: arguments.nodes, processors: arguments.cpus, memory: arguments.memory });
     for application in applications(&plan, &project) {
         diagnostics.extend_from_slice(application.findings());
     }
