@@ -16,6 +16,7 @@ mod limits;
 mod observability;
 mod sources;
 mod steps;
+mod strategies;
 mod support;
 mod tokens;
 mod versions;

@@ -11,7 +11,7 @@ mod tokens;
 pub(crate) use cluster::{Cluster, Manifests, build_next_version, load_balancer};
 pub(crate) use http::{Answer, Call, assert_problem, delete, get, post};
 pub(crate) use lone_pod::{LonePod, Reply};
-pub(crate) use project::{IMAGE, engine, project};
+pub(crate) use project::{IMAGE, engine, project, root};
 #[cfg(unix)]
 pub(crate) use terminal::{Folder, Up};
 pub(crate) use tokens::{Issuer, claims, claims_without, hs256, unsigned};
