@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use http::{Request, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use malha_net::client::{
     Cause, Client, ClientTls, Identity, Protocol as Spoken, Reason, SendError, SendOptions, Target, TlsClientConfig,
+    TlsConfigError,
 };
 use malha_routing::{self as routing, Limits, TlsClient, TrafficPolicy};
 use malha_runtime::{Body, BodyError, CallError};
@@ -25,6 +26,8 @@ pub(crate) struct Dialer {
     /// Made on first use: most meshes never call out, and the web's root certificates take memory. By settings; `None`
     /// for those of a pod's own call.
     tls: Mutex<HashMap<Option<Settings>, Made>>,
+    /// Authorities in PEM that are trusted in place of the web's, where no settings name others.
+    authorities: OnceLock<Vec<u8>>,
 }
 
 /// Settings of a `DestinationRule`, and the name of the host that they are used for.
@@ -38,7 +41,15 @@ const SETTINGS: usize = 4_096;
 
 impl Dialer {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { client: Client::new(), clock, tls: Mutex::default() }
+        Self { client: Client::new(), clock, tls: Mutex::default(), authorities: OnceLock::new() }
+    }
+
+    /// Trusts these authorities from now on in place of the web's. Only the first ones count.
+    pub(crate) fn trust(&self, authorities: Vec<u8>) -> Result<(), TlsConfigError> {
+        let config = TlsClientConfig { authorities: Some(authorities.clone()), ..TlsClientConfig::default() };
+        ClientTls::new(&config, self.clock)?;
+        let _ = self.authorities.set(authorities);
+        Ok(())
     }
 
     /// Sends a request to an endpoint of a cluster, as its policy says.
@@ -101,7 +112,8 @@ impl Dialer {
             known.clear();
         }
         let made = known.entry(settings).or_insert_with_key(|settings| {
-            let config = settings.as_ref().map_or_else(TlsClientConfig::default, config);
+            let mut config = settings.as_ref().map_or_else(TlsClientConfig::default, config);
+            config.authorities = config.authorities.or_else(|| self.authorities.get().cloned());
             ClientTls::new(&config, self.clock).map(Arc::new).map_err(|error| error.to_string().into())
         });
         made.clone().map_err(|why| SendError {

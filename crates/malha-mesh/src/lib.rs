@@ -31,6 +31,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use http::Request;
+use malha_net::client::TlsConfigError;
 use malha_net::server::ServerTls;
 use malha_routing::{Listener, Snapshot};
 use malha_runtime::{Body, Pod};
@@ -115,6 +116,15 @@ impl Mesh {
                 version: watch::Sender::new(0),
             }),
         }
+    }
+
+    /// Trusts the authorities of a PEM file in place of the web's when a pod, or a proxy whose `DestinationRule` names none,
+    /// speaks TLS with somebody outside. For the time before the first request; only the first call counts.
+    ///
+    /// # Errors
+    /// When there is no certificate in it, or one that is not to be used.
+    pub fn trust(&self, authorities: Vec<u8>) -> Result<(), TlsConfigError> {
+        self.shared.dialer.trust(authorities)
     }
 
     /// Takes effect for every request that begins from now on.

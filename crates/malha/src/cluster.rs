@@ -92,7 +92,17 @@ impl Running {
         images: impl Into<Source>,
         world: World,
     ) -> (Self, Vec<Result<Applied, Error>>) {
-        let mesh = Mesh::new(world.clone());
+        Self::start_on(Mesh::new(world.clone()), plan, engine, images, world).await
+    }
+
+    /// The same on a mesh of this world that has no hosts yet.
+    pub async fn start_on(
+        mesh: Mesh,
+        plan: Plan,
+        engine: Engine,
+        images: impl Into<Source>,
+        world: World,
+    ) -> (Self, Vec<Result<Applied, Error>>) {
         let pods = Arc::<Mutex<Vec<Pod>>>::default();
         let node = LocalNode::new(engine, images.into(), world.clone(), mesh.clone(), Arc::clone(&pods));
         let node = node.as_nodes(plan.nodes);

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use malha_cluster::{Nodes, PodRow};
 use malha_manifest::{Diagnostic, Input, Severity, missing_resources};
+use malha_mesh::Mesh;
 use malha_runtime::{Engine, EngineOptions, ImageName, Logs, Pod};
 use malha_world::World;
 use tokio::net::TcpListener;
@@ -50,6 +51,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     let world = arguments
         .seed
         .map_or_else(World::real, |seed| World { chance: malha_world::Chance::seeded(seed), ..World::real() });
+    let mesh = mesh(&world)?;
     let project = Arc::new(Project::here()?);
     let inputs = inputs(arguments, project.folder());
     make_keys(&inputs)?;
@@ -68,7 +70,7 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
 
     let gateway = sockets.first().map(|(_, socket)| socket.local_addr()).transpose()?;
     let suggestions = gateway.map(|address| plan.suggestions(&format!("http://{address}"))).unwrap_or_default();
-    let (mut running, results) = Running::start(plan, engine.clone(), source(&project, engine), world).await;
+    let (mut running, results) = Running::start_on(mesh, plan, engine.clone(), source(&project, engine), world).await;
     for refused in results.iter().filter_map(|result| result.as_ref().err()) {
         screen::findings(&format!("error: {}: {refused}", refused.key()));
     }
@@ -103,6 +105,18 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     Ok(())
 }
 
+/// A mesh that trusts whom the user trusts: where `SSL_CERT_FILE` names a file, its authorities take the place of those of
+/// the web, as OpenSSL has it.
+fn mesh(world: &World) -> Result<Mesh> {
+    let mesh = Mesh::new(world.clone());
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from) {
+        let name = || format!("SSL_CERT_FILE names {}", path.display());
+        let authorities = std::fs::read(&path).with_context(name)?;
+        mesh.trust(authorities).with_context(name)?;
+    }
+    Ok(mesh)
+}
+
 fn inputs(arguments: &Up, folder: &Path) -> Vec<Input> {
     let mut inputs: Vec<Input> = arguments.kustomize.iter().cloned().map(Input::Kustomize).collect();
     inputs.extend(arguments.filename.iter().cloned().map(Input::File));
@@ -114,7 +128,7 @@ fn inputs(arguments: &Up, folder: &Path) -> Vec<Input> {
 
 /// Keys are not in git: a fresh clone has none. They outlive this run, so that no seed of it may decide them.
 fn make_keys(inputs: &[Input]) -> Result<()> {
-    let is_keys = |path: &&std::path::PathBuf| path.file_name().is_some_and(|name| name == keys::FILE);
+    let is_keys = |path: &&PathBuf| path.file_name().is_some_and(|name| name == keys::FILE);
     for path in missing_resources(inputs).iter().filter(is_keys) {
         keys::generate(path, false, &World::real().chance.stream())?;
         screen::good("Made", format_args!("the key pair of auth in {} (git ignores it)", path.display()));

@@ -7,6 +7,7 @@
 
 mod auth;
 mod autoscaling;
+mod chain;
 mod collections;
 mod composition;
 mod faults;

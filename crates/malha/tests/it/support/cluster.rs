@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use malha::{Plan, Running};
 use malha_manifest::{Diagnostic, Input};
-use malha_mesh::{Connection, Entrance, gateway};
+use malha_mesh::{Connection, Entrance, Mesh, gateway};
 use malha_routing::ListenerKind;
 use malha_runtime::Step;
 use malha_world::World;
@@ -68,6 +68,12 @@ impl Manifests {
         self
     }
 
+    /// With one more file, which the kustomization names.
+    pub(crate) fn with(mut self, file: &str, text: &str) -> Self {
+        self.files.insert(file.into(), text.into());
+        self.edit("kustomization.yaml", "resources:\n", &format!("resources:\n  - {file}\n"))
+    }
+
     /// With one more environment variable in a service's container.
     #[track_caller]
     pub(crate) fn env(self, service: &str, name: &str, value: &str) -> Self {
@@ -114,10 +120,16 @@ impl Manifests {
 
     /// Runs them in some world.
     pub(crate) async fn start_in(&self, world: World) -> Cluster {
+        self.start_on(Mesh::new(world.clone()), world).await
+    }
+
+    /// Runs them on a mesh of some world.
+    pub(crate) async fn start_on(&self, mesh: Mesh, world: World) -> Cluster {
         let (plan, diagnostics) = self.load();
         assert!(!diagnostics.iter().any(Diagnostic::is_error), "{diagnostics:#?}");
         plan.images().keys().for_each(|image| build(image));
-        let (running, results) = Running::start(plan, engine().clone(), project().images().clone(), world).await;
+        let (running, results) =
+            Running::start_on(mesh, plan, engine().clone(), project().images().clone(), world).await;
         for result in results {
             result.unwrap();
         }

@@ -1,0 +1,141 @@
+//! `k8s/chain`: four services that call each other, and what each says of those behind it.
+
+use malha_mesh::Mesh;
+use malha_world::World;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::{Answer, Authority, Cluster, Manifests, NOW, get, load_balancer, serve_json};
+
+/// Where srv-4 finds its API, but for tests.
+const API: &str = "https://api.tvmaze.com/shows/1";
+
+/// The chain without the API outside: nothing of a test leaves the process, and time may stand still.
+fn chain() -> Manifests {
+    Manifests::of("k8s/chain").edit("srv-4.yml", API, "\"\"")
+}
+
+/// A link whose variable has another value, or has one at all.
+fn with(manifests: Manifests, link: u8, name: &str, value: &str) -> Manifests {
+    let entry = format!("          env:\n            - name: {name}\n              value: \"{value}\"\n");
+    manifests.edit(&format!("srv-{link}.yml"), "          env:\n", &entry)
+}
+
+async fn ask(cluster: &Cluster) -> Answer {
+    cluster.enter(&load_balancer("srv-1"), &get("/")).await.unwrap()
+}
+
+/// What a link says of itself: in which pod it runs is known here.
+fn link(cluster: &Cluster, number: u8) -> Value {
+    let name = format!("srv-{number}");
+    let pods = cluster.running.running();
+    let hostname = pods.keys().find(|pod| pod.starts_with(&name)).unwrap();
+    json!({"name": name, "version": "0.0.1", "hostname": hostname, "status": "up"})
+}
+
+/// What is said of whoever does not answer.
+fn down() -> Value {
+    json!({"status": "down"})
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_link_speaks_for_itself_and_those_behind_it() {
+    let cluster = chain().start().await;
+    let answer = ask(&cluster).await;
+    assert_eq!((answer.status, answer.header("x-app-version")), (200, Some("0.0.1")));
+    let links = [1, 2, 3, 4].map(|number| (format!("service{number}"), link(&cluster, number)));
+    assert_eq!(answer.json(), Value::from_iter(links));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_without_pods_is_down_and_those_before_it_answer() {
+    let cluster = chain().edit("srv-3.yml", "replicas: 1", "replicas: 0").start().await;
+    let expected = json!({"service1": link(&cluster, 1), "service2": link(&cluster, 2), "http://srv-3/": down()});
+    let answer = ask(&cluster).await;
+    assert_eq!((answer.status, answer.json()), (200, expected));
+    assert_eq!(cluster.log("srv-2")[0]["message"], "http://srv-3/ is down: status 503");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_sleeps_delays_the_answer() {
+    let cluster = with(with(chain(), 2, "SLEEP_TIME", "1.5"), 4, "SLEEP_TIME", "2").start().await;
+    let start = Instant::now();
+    assert_eq!(ask(&cluster).await.json().as_object().unwrap().len(), 4);
+    assert_eq!(start.elapsed().as_millis(), 3_500);
+}
+
+/// Each link waits for less than the one before it: so who gives up first is who waits for the culprit.
+#[tokio::test(start_paused = true)]
+async fn of_a_link_that_sleeps_too_long_the_one_before_it_says_that_it_is_down() {
+    let cluster = with(chain(), 4, "SLEEP_TIME", "60").start().await;
+    let start = Instant::now();
+    let answer = ask(&cluster).await.json();
+    assert_eq!(start.elapsed().as_secs(), 6);
+    assert_eq!((&answer["service3"], &answer["http://srv-4/"]), (&link(&cluster, 3), &down()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trace_and_the_client_s_name_reach_the_end() {
+    let cluster = chain().start().await;
+    let id = "5f0c0d1e-0000-4000-8000-000000000001";
+    let call = get("/").header("x-request-id", id).header("b3", "t-s-1");
+    cluster.enter(&load_balancer("srv-1"), &call).await.unwrap();
+    let line = &cluster.log("srv-4")[0];
+    assert_eq!((&line["request_id"], &line["trace_id"]), (&json!(id), &json!("t")));
+}
+
+/// What a mesh that lets nobody unknown pass is told, as a cluster is.
+const REGISTRY_ONLY: &str = "apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: istio
+  namespace: istio-system
+data:
+  mesh: |
+    outboundTrafficPolicy:
+      mode: REGISTRY_ONLY
+";
+
+/// The chain with an API of the test's own, which the mesh is told to trust or not; and the API's URL. Sockets wait in
+/// real time, so the clock is not paused.
+async fn with_api(trusted: bool, edit: impl FnOnce(Manifests) -> Manifests) -> (Cluster, String) {
+    let authority = Authority::new();
+    let port = serve_json(&authority, r#"{"id": 1, "rating": 6.50}"#).await.port();
+    let url = format!("https://localhost:{port}/shows/1");
+    let manifests = Manifests::of("k8s/chain")
+        .edit("srv-4.yml", API, &url)
+        .edit("api.yml", "- api.tvmaze.com", "- localhost")
+        .edit("api.yml", "number: 443", &format!("number: {port}"));
+    let world = World::simulated(NOW, 1);
+    let mesh = Mesh::new(world.clone());
+    if trusted {
+        mesh.trust(authority.pem()).unwrap();
+    }
+    (edit(manifests).start_on(mesh, world).await, url)
+}
+
+#[tokio::test]
+async fn the_last_link_adds_what_an_api_outside_says() {
+    let (cluster, _) = with_api(true, |chain| chain.with("mesh.yml", REGISTRY_ONLY)).await;
+    let answer = ask(&cluster).await;
+    assert!(answer.text().contains(r#""API_Data":{"id": 1, "rating": 6.50}"#), "{}", answer.text());
+    assert_eq!(answer.json().as_object().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn an_api_that_nobody_vouches_for_is_down() {
+    let (cluster, url) = with_api(false, |chain| chain).await;
+    let answer = ask(&cluster).await.json();
+    assert_eq!((&answer["service4"], &answer[&url]), (&link(&cluster, 4), &down()));
+    let message = cluster.log("srv-4")[0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(message, format!("{url} is down: ErrorCode::TlsProtocolError"));
+}
+
+#[tokio::test]
+async fn an_api_that_no_service_entry_names_is_down_where_the_mesh_lets_nobody_unknown_pass() {
+    let unknown =
+        |chain: Manifests| chain.with("mesh.yml", REGISTRY_ONLY).edit("kustomization.yaml", "  - api.yml\n", "");
+    let (cluster, url) = with_api(true, unknown).await;
+    let answer = ask(&cluster).await.json();
+    assert_eq!((&answer["service4"], &answer[&url]), (&link(&cluster, 4), &down()));
+}
