@@ -1,6 +1,7 @@
 //! relay: a link of a chain. It says who it is, adds what the next service says, and says of a neighbour that does not
 //! answer that it is down. Whatever becomes of the others, its own answer is 200.
 
+mod database;
 mod neighbours;
 mod settings;
 
@@ -13,6 +14,7 @@ use service_kit::host::Host;
 use service_kit::http::{Request, Response, is_read};
 use service_kit::problem::method_not_allowed;
 
+pub use database::Database;
 use neighbours::{Entries, Neighbour};
 use settings::Settings;
 
@@ -28,21 +30,24 @@ struct Service<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     feature_message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    db_data: Option<Box<RawValue>>,
     #[serde(rename = "API_Data", skip_serializing_if = "Option::is_none")]
     api_data: Option<Box<RawValue>>,
 }
 
-/// Answers one request. The version is on every answer, so that a canary is seen from outside.
-pub fn answer(request: &Request, host: &impl Host) -> Response {
+/// Answers one request; `open` gives the database, should one be wanted. The version is on every answer, so that a canary
+/// is seen from outside.
+pub fn answer<D: Database>(request: &Request, host: &impl Host, open: impl FnOnce() -> Result<D, String>) -> Response {
     health::answer(NAME, request)
         .unwrap_or_else(|| {
-            if is_read(request) { relay(request, host) } else { method_not_allowed(&request.method, "GET, HEAD") }
+            if is_read(request) { relay(request, host, open) } else { method_not_allowed(&request.method, "GET, HEAD") }
         })
         .with_header("x-app-version", service_kit::VERSION)
 }
 
 /// The answer on every path: whoever routes to a relay decides by path who is asked, not what.
-fn relay(request: &Request, host: &impl Host) -> Response {
+fn relay<D: Database>(request: &Request, host: &impl Host, open: impl FnOnce() -> Result<D, String>) -> Response {
     let (settings, mut remarks) = Settings::read(host);
     host.sleep(settings.sleep_time);
     let mut entries = Entries::new();
@@ -59,12 +64,23 @@ fn relay(request: &Request, host: &impl Host) -> Response {
             Err(reason) => remarks.push(remote.is_down(&mut entries, &reason)),
         }
     }
+    let mut db_data = None;
+    if settings.database {
+        match open().and_then(|database| database::any_show(&database)) {
+            Ok(show) => db_data = Some(show),
+            Err(reason) => {
+                db_data = neighbours::down();
+                remarks.push(format!("the database is down: {reason}"));
+            }
+        }
+    }
     let own = Service {
         name: &settings.service_name,
         version: service_kit::VERSION,
         hostname: &settings.hostname,
         status: "up",
         feature_message: &settings.feature_message,
+        db_data,
         api_data,
     };
     let response = Response::json(merged(&settings.service_key, &own, &entries));
@@ -87,7 +103,9 @@ mod component {
 
     #[spin_sdk::http_component]
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        service_kit::wasi::serve(super::NAME, request, out, super::answer);
+        service_kit::wasi::serve(super::NAME, request, out, |request, host| {
+            super::answer(request, host, super::database::open)
+        });
     }
 }
 

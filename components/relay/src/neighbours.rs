@@ -69,9 +69,12 @@ impl Neighbour {
 
     /// Notes in the answer that it is down; what comes back is for the log.
     pub(crate) fn is_down(&self, entries: &mut Entries, reason: &str) -> String {
-        if let Ok(down) = RawValue::from_string(r#"{"status":"down"}"#.to_owned()) {
-            entries.insert(self.0.url.clone(), down);
-        }
+        entries.extend(down().map(|down| (self.0.url.clone(), down)));
         format!("{} is down: {reason}", self.0.url)
     }
+}
+
+/// What is shown in place of whoever does not answer.
+pub(crate) fn down() -> Option<Box<RawValue>> {
+    RawValue::from_string(r#"{"status":"down"}"#.to_owned()).ok()
 }

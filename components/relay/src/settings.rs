@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) next_route: String,
     pub(crate) remote_url: String,
     pub(crate) feature_message: String,
+    pub(crate) database: bool,
     pub(crate) call_timeout: Duration,
     pub(crate) sleep_time: Duration,
 }
@@ -31,9 +32,16 @@ impl Settings {
                 otherwise
             })
         };
+        let call_timeout = duration("call_timeout", CALL_TIMEOUT);
+        let sleep_time = duration("sleep_time", Duration::ZERO);
+        let database = switch("database", &host.variable("database")).unwrap_or_else(|remark| {
+            remarks.push(remark);
+            false
+        });
         let settings = Self {
-            call_timeout: duration("call_timeout", CALL_TIMEOUT),
-            sleep_time: duration("sleep_time", Duration::ZERO),
+            call_timeout,
+            sleep_time,
+            database,
             service_key: host.variable("service_key"),
             service_name: host.variable("service_name"),
             hostname: host.variable("hostname"),
@@ -59,6 +67,15 @@ fn seconds(name: &str, text: &str, otherwise: Duration) -> Result<Duration, Stri
             otherwise.as_secs()
         )
     })
+}
+
+/// `on` or `off`; nothing written is off.
+fn switch(name: &str, text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "on" => Ok(true),
+        "off" | "" => Ok(false),
+        _ => Err(format!("{name} is `{text}`, which is neither on nor off; taken as off")),
+    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use service_kit::VERSION;
 use service_kit::host::{FetchError, Fetched};
-use service_kit::http::Response;
+use service_kit::http::{Request, Response};
 use service_kit::testing::{TestHost, fetched, request};
-
-use crate::answer;
 
 const NEXT: &str = "http://srv-2/";
 const REMOTE: &str = "https://api.example/shows/1";
+
+/// An answer where there is no database.
+fn answer(request: &Request, host: &TestHost) -> Response {
+    crate::answer(request, host, || Err::<rusqlite::Connection, _>("no such file".to_owned()))
+}
 
 /// The first link of a chain.
 fn host(variables: &[(&'static str, &str)]) -> TestHost {
@@ -181,4 +184,26 @@ fn health_calls_nobody_and_nothing_is_written() {
         assert_eq!((response.status, response.header("x-app-version")), (status, Some(VERSION)), "{method} {path}");
     }
     assert_eq!(host.calls.borrow().len(), 1, "of HEAD alone");
+}
+
+#[test]
+fn a_show_of_the_database_is_added_where_it_is_on() {
+    let get = |host: &TestHost| {
+        let open = || rusqlite::Connection::open_in_memory().map_err(|error| error.to_string());
+        crate::answer(&request("GET", "/", &[]), host, open)
+    };
+    let show = json(&get(&host(&[("database", "on")])))["service1"]["db_data"].clone();
+    assert!(show["name"].is_string() && show["year"].is_u64(), "{show}");
+    assert_eq!(json(&get(&host(&[("database", "off")]))), json!({"service1": own()}));
+    let response = get(&host(&[("database", "yes")]));
+    assert_eq!(json(&response), json!({"service1": own()}));
+    assert_eq!(response.log_message.unwrap(), "database is `yes`, which is neither on nor off; taken as off");
+}
+
+#[test]
+fn a_database_that_cannot_be_read_is_down_and_the_rest_still_answers() {
+    let response = get(&host(&[("database", "on")]));
+    assert_eq!(json(&response)["service1"]["db_data"], json!({"status": "down"}));
+    assert_eq!(json(&response)["service1"]["status"], "up");
+    assert_eq!(response.log_message.unwrap(), "the database is down: no such file");
 }

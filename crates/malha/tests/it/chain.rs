@@ -33,6 +33,12 @@ fn link(cluster: &Cluster, number: u8) -> Value {
     json!({"name": name, "version": "0.0.1", "hostname": hostname, "status": "up"})
 }
 
+/// An answer, and what srv-3 found in its database.
+fn without_show(mut answer: Value) -> (Value, Value) {
+    let show = answer["service3"].as_object_mut().unwrap().remove("db_data").unwrap();
+    (answer, show)
+}
+
 /// What is said of whoever does not answer.
 fn down() -> Value {
     json!({"status": "down"})
@@ -44,7 +50,10 @@ async fn every_link_speaks_for_itself_and_those_behind_it() {
     let answer = ask(&cluster).await;
     assert_eq!((answer.status, answer.header("x-app-version")), (200, Some("0.0.1")));
     let links = [1, 2, 3, 4].map(|number| (format!("service{number}"), link(&cluster, number)));
-    assert_eq!(answer.json(), Value::from_iter(links));
+    let (answer, show) = without_show(answer.json());
+    assert_eq!(answer, Value::from_iter(links));
+    let members: Vec<_> = show.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["id", "name", "score", "year"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,6 +63,21 @@ async fn a_link_without_pods_is_down_and_those_before_it_answer() {
     let answer = ask(&cluster).await;
     assert_eq!((answer.status, answer.json()), (200, expected));
     assert_eq!(cluster.log("srv-2")[0]["message"], "http://srv-3/ is down: status 503");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_database_has_every_show_once_however_many_ask_first() {
+    let cluster = chain().start().await;
+    let entrance = load_balancer("srv-1");
+    let call = get("/");
+    let answers = futures_util::future::join_all((0..20).map(|_| cluster.enter(&entrance, &call))).await;
+    let mut shows = std::collections::BTreeMap::new();
+    for answer in answers {
+        let (_, show) = without_show(answer.unwrap().json());
+        shows.insert(show["id"].as_u64().unwrap(), show["name"].to_string());
+    }
+    // The rows are those of the migration, once each.
+    assert!(shows.len() > 1 && shows.keys().all(|id| (1..=10).contains(id)), "{shows:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +93,7 @@ async fn a_link_that_sleeps_delays_the_answer() {
 async fn of_a_link_that_sleeps_too_long_the_one_before_it_says_that_it_is_down() {
     let cluster = with(chain(), 4, "SLEEP_TIME", "60").start().await;
     let start = Instant::now();
-    let answer = ask(&cluster).await.json();
+    let (answer, _) = without_show(ask(&cluster).await.json());
     assert_eq!(start.elapsed().as_secs(), 6);
     assert_eq!((&answer["service3"], &answer["http://srv-4/"]), (&link(&cluster, 3), &down()));
 }

@@ -1,0 +1,6 @@
+CREATE TABLE tv_show (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    score REAL NOT NULL,
+    year INTEGER NOT NULL
+)
