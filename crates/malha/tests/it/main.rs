@@ -29,4 +29,6 @@ mod kubectl;
 #[cfg(unix)]
 mod mistakes;
 #[cfg(unix)]
+mod template;
+#[cfg(unix)]
 mod up;
