@@ -105,9 +105,7 @@ async fn clients(cluster: &Arc<Cluster>, end: Instant) -> Vec<usize> {
 #[tokio::test(start_paused = true)]
 async fn throughput_rises_with_the_pods_that_the_load_asks_for() {
     let world = World { work: Work::Fixed(Duration::from_millis(10)), ..World::simulated(NOW, 1) };
-    // The kubelet's questions wait in the same queue as everybody's.
-    let patient = "periodSeconds: 5\n            timeoutSeconds: 5\n";
-    let manifests = Manifests::step("02-hpa.yml").edit("01-posts.yml", "periodSeconds: 5\n", patient);
+    let manifests = Manifests::step("02-hpa.yml");
     let cluster = Arc::new(manifests.start_in(world).await);
     // Longer than a pod counts as starting.
     sleep(Duration::from_secs(400)).await;
