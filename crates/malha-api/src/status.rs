@@ -170,6 +170,8 @@ impl From<Error> for Failure {
             Error::AlreadyExists { .. } => (StatusCode::CONFLICT, "AlreadyExists"),
             Error::Conflict { .. } | Error::Precondition { .. } => (StatusCode::CONFLICT, "Conflict"),
             Error::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
+            Error::DisruptionBudget { .. } => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+            Error::SeveralBudgets { .. } => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Error::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         };
@@ -178,6 +180,15 @@ impl From<Error> for Failure {
         let plural = kind.plural().split('.').next().unwrap_or_default();
         match &error {
             Error::NamespaceNotFound { .. } => failure.about("", "namespaces", namespace),
+            Error::SeveralBudgets { .. } => failure,
+            Error::DisruptionBudget { message, retry_after_seconds, .. } => {
+                let mut failure = failure;
+                failure.set_causes([("DisruptionBudget", message.as_str(), "")].into_iter());
+                if let Some(seconds) = retry_after_seconds {
+                    failure.details.insert("retryAfterSeconds".to_owned(), (*seconds).into());
+                }
+                failure
+            }
             Error::Invalid { causes, .. } => {
                 let mut failure = failure.about(group(*kind), kind.name(), name);
                 failure.set_causes(

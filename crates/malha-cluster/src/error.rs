@@ -48,6 +48,22 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// An eviction that a disruption budget does not allow now (429).
+    #[error("Cannot evict pod as it would violate the pod's disruption budget.")]
+    DisruptionBudget {
+        /// The pod.
+        key: Key,
+        /// Which budget, and how it stands.
+        message: String,
+        /// When it may be worth asking again, where that can be said.
+        retry_after_seconds: Option<u64>,
+    },
+    /// An eviction of a pod that has more than one disruption budget (500).
+    #[error("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")]
+    SeveralBudgets {
+        /// The pod.
+        key: Key,
+    },
     /// Fields that break a rule of the API (422).
     #[error("{} \"{}\" is invalid: {}", qualified(key.kind), key.name, listed(causes))]
     Invalid {
@@ -110,6 +126,8 @@ impl Error {
             | Self::Conflict { key }
             | Self::Precondition { key, .. }
             | Self::Forbidden { key, .. }
+            | Self::DisruptionBudget { key, .. }
+            | Self::SeveralBudgets { key }
             | Self::Invalid { key, .. } => key,
         }
     }

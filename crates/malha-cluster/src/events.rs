@@ -36,6 +36,7 @@ pub(crate) enum Component {
     ReplicaSets,
     EndpointSlices,
     Autoscalers,
+    Budgets,
     Garbage,
 }
 
@@ -48,6 +49,7 @@ impl Component {
             Kind::ReplicaSet => Self::ReplicaSets,
             Kind::Service => Self::EndpointSlices,
             Kind::HorizontalPodAutoscaler => Self::Autoscalers,
+            Kind::PodDisruptionBudget => Self::Budgets,
             _ => Self::Garbage,
         }
     }
@@ -60,6 +62,7 @@ impl Component {
             Self::ReplicaSets => "replicaset-controller",
             Self::EndpointSlices => "endpoint-slice-controller",
             Self::Autoscalers => "horizontal-pod-autoscaler",
+            Self::Budgets => "controllermanager",
             Self::Garbage => "garbage-collector-controller",
         }
     }

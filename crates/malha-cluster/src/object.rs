@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use malha_manifest::{LoadedObject, istio};
@@ -163,6 +164,7 @@ kinds! {
     ReplicaSet "replicasets.apps" "apps/v1" namespaced,
     Pod "pods" "v1" namespaced,
     HorizontalPodAutoscaler "horizontalpodautoscalers.autoscaling" "autoscaling/v2" namespaced,
+    PodDisruptionBudget "poddisruptionbudgets.policy" "policy/v1" namespaced,
     Gateway "gateways.networking.istio.io" "networking.istio.io/v1" namespaced,
     VirtualService "virtualservices.networking.istio.io" "networking.istio.io/v1" namespaced,
     DestinationRule "destinationrules.networking.istio.io" "networking.istio.io/v1" namespaced,
@@ -211,6 +213,7 @@ impl Object {
             Self::ReplicaSet(object) => codec::plain(object.as_ref()),
             Self::Pod(object) => codec::plain(object.as_ref()),
             Self::HorizontalPodAutoscaler(object) => codec::plain(object.as_ref()),
+            Self::PodDisruptionBudget(object) => codec::plain(object.as_ref()),
             Self::Lease(object) => codec::plain(object.as_ref()),
             Self::Event(object) => codec::plain(object.as_ref()),
             Self::Gateway(object) => codec::istio(self.kind(), object),
@@ -238,6 +241,7 @@ impl Object {
                 };
                 a.spec == b.spec || unbound(a) == unbound(b)
             }
+            (Self::PodDisruptionBudget(a), Self::PodDisruptionBudget(b)) => a.spec == b.spec,
             (Self::CustomResourceDefinition(a), Self::CustomResourceDefinition(b)) => a.spec == b.spec,
             (Self::Gateway(a), Self::Gateway(b)) => a.json == b.json,
             (Self::VirtualService(a), Self::VirtualService(b)) => a.json == b.json,
@@ -257,6 +261,7 @@ impl Object {
             Self::Deployment(_)
                 | Self::ReplicaSet(_)
                 | Self::Pod(_)
+                | Self::PodDisruptionBudget(_)
                 | Self::CustomResourceDefinition(_)
                 | Self::Gateway(_)
                 | Self::VirtualService(_)
@@ -281,6 +286,9 @@ impl Object {
             (Self::HorizontalPodAutoscaler(a), Self::HorizontalPodAutoscaler(b)) => {
                 Arc::make_mut(a).status.clone_from(&b.status);
             }
+            (Self::PodDisruptionBudget(a), Self::PodDisruptionBudget(b)) => {
+                Arc::make_mut(a).status.clone_from(&b.status);
+            }
             (Self::CustomResourceDefinition(a), Self::CustomResourceDefinition(b)) => {
                 Arc::make_mut(a).status.clone_from(&b.status);
             }
@@ -298,6 +306,7 @@ impl Object {
             Self::Deployment(object) => Arc::make_mut(object).status = None,
             Self::ReplicaSet(object) => Arc::make_mut(object).status = None,
             Self::HorizontalPodAutoscaler(object) => Arc::make_mut(object).status = None,
+            Self::PodDisruptionBudget(object) => Arc::make_mut(object).status = None,
             _ => {}
         }
     }
@@ -366,6 +375,7 @@ impl From<LoadedObject> for Object {
             Manifest::ServiceAccount(object) => object.into_object(),
             Manifest::Deployment(object) => object.into_object(),
             Manifest::HorizontalPodAutoscaler(object) => object.into_object(),
+            Manifest::PodDisruptionBudget(object) => object.into_object(),
             Manifest::RuntimeClass(object) => object.into_object(),
             Manifest::Gateway(spec) => istio_object(api_version, spec, json).into_object(),
             Manifest::VirtualService(spec) => istio_object(api_version, spec, json).into_object(),

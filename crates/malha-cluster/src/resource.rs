@@ -67,6 +67,7 @@ pub const RESOURCES: &[Resource] = resources! {
     Deployment "apps" V1 "deployments" "deployment" ["deploy"], ALL SCALED;
     ReplicaSet "apps" V1 "replicasets" "replicaset" ["rs"], ALL SCALED;
     HorizontalPodAutoscaler "autoscaling" V2_V1 "horizontalpodautoscalers" "horizontalpodautoscaler" ["hpa"], ALL STATUS;
+    PodDisruptionBudget "policy" V1 "poddisruptionbudgets" "poddisruptionbudget" ["pdb"], NONE STATUS;
     EndpointSlice "discovery.k8s.io" V1 "endpointslices" "endpointslice" [], NONE NONE;
     Lease "coordination.k8s.io" V1 "leases" "lease" [], NONE NONE;
     RuntimeClass "node.k8s.io" V1 "runtimeclasses" "runtimeclass" [], NONE NONE;

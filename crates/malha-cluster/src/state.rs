@@ -3,6 +3,7 @@
 //! One call of [`State::settle`] looks at everything that changed until nothing is left to do (each controller is
 //! level-triggered and stops asking when all is as it should be), and builds at most one snapshot.
 
+mod nodes;
 mod pods;
 mod scaling;
 mod scheduling;
@@ -10,7 +11,7 @@ mod scheduling;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use malha_routing::{KeySource, Snapshot};
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use crate::address::PodAddresses;
 use crate::cluster::{Applied, Outcome};
 use crate::controllers::autoscaler::Autoscaling;
-use crate::controllers::{Action, Task, affected};
+use crate::controllers::{Action, Task, affected, name};
 use crate::error::Error;
 use crate::events::{self, Component, EventKind, Events, Happening};
 use crate::kubelet::machine;
@@ -48,6 +49,7 @@ pub(crate) struct State<P> {
     pub(crate) findings: Vec<Finding>,
     /// The kubelet's pods, by uid.
     pods: HashMap<String, Worker<P>>,
+    machine: Machine,
     addresses: PodAddresses,
     tasks: BTreeSet<Task>,
     timers: Timers,
@@ -103,6 +105,7 @@ impl<P: Clone> State<P> {
             events: Events::default(),
             findings: Vec::new(),
             pods: HashMap::new(),
+            machine: machine.clone(),
             addresses: PodAddresses::new(machine::ranges(machine)),
             tasks: BTreeSet::new(),
             timers: Timers::default(),
@@ -128,12 +131,8 @@ impl<P: Clone> State<P> {
             }
         }
         for (name, range) in machine::ranges(machine) {
-            let mut node = machine::node(machine, &name, range);
-            let _ = state.registry.create(node.clone().into_object(), false);
-            node.status = Some(machine::status(machine, &name, range, &state.registry.store.now()));
-            if let Ok(node) = state.registry.update(node.into_object(), Part::Status, false) {
-                let _ = state.registry.create(machine::lease(&name, node.uid()).into_object(), false);
-            }
+            let _ = state.registry.create(machine::node(machine, &name, range).into_object(), false);
+            state.register(&name);
         }
         state
     }
@@ -260,12 +259,23 @@ impl<P: Clone> State<P> {
                 self.retry(Some(&namespace));
             }
             Object::RuntimeClass(_) => self.retry(None),
+            Object::Node(node) => match change.kind {
+                ChangeKind::Added => self.register(name(node.as_ref())),
+                ChangeKind::Modified => {}
+                ChangeKind::Deleted => self.quarantine(name(node.as_ref())),
+            },
             Object::Pod(_) if change.kind == ChangeKind::Deleted => {
                 self.mesh_changed |= self.selects_pods();
                 self.drop_worker(change.object.uid());
             }
             // The pods of a Service are its EndpointSlices' business.
-            Object::Pod(_) => self.mesh_changed |= self.selects_pods(),
+            Object::Pod(pod) => {
+                self.mesh_changed |= self.selects_pods();
+                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+                if let Some(node) = node.filter(|node| self.registry.store.get::<Node>("", node).is_none()) {
+                    self.quarantine(node);
+                }
+            }
             _ => {}
         }
     }
@@ -305,6 +315,11 @@ impl<P: Clone> State<P> {
             }
             Action::Event(kind, reason, message) => self.tell(about, kind, reason, message),
             Action::Later(after) => self.timers.add(Instant::now() + after, task.clone()),
+            Action::Cut(key) => {
+                // Gone already is as good.
+                let now = Deletion { grace_period_seconds: Some(0), ..Deletion::default() };
+                let _ = self.registry.delete(&key, &now);
+            }
             Action::Remove(key) => {
                 // Gone already is as good.
                 let _ = self.registry.store.delete(&key);

@@ -46,6 +46,7 @@ const KINDS: &[Kind] = &[
     kind("ServiceAccount", CORE, Fate::CarriedOut),
     kind("Deployment", APPS, Fate::CarriedOut),
     kind("HorizontalPodAutoscaler", &["autoscaling/v2"], Fate::CarriedOut),
+    kind("PodDisruptionBudget", &["policy/v1"], Fate::CarriedOut),
     cluster("RuntimeClass", NODE, Fate::CarriedOut),
     kind("Gateway", NETWORKING, Fate::CarriedOut),
     kind("VirtualService", NETWORKING, Fate::CarriedOut),
@@ -62,7 +63,6 @@ const KINDS: &[Kind] = &[
     kind("Telemetry", TELEMETRY, NOT_YET),
     kind("WasmPlugin", EXTENSIONS, ENVOY),
     kind("TrafficExtension", EXTENSIONS, ENVOY),
-    kind("PodDisruptionBudget", &["policy/v1"], Fate::Ignored("malha has one node, which is never drained")),
     cluster("Shim", &["runtime.spinkube.dev/v1alpha1"], Fate::Ignored("malha is its own shim: no node needs one")),
 ];
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::Value as Json;
 
 use crate::istio::{
@@ -37,6 +38,8 @@ pub enum Object {
     Deployment(Deployment),
     /// autoscaling/v2
     HorizontalPodAutoscaler(HorizontalPodAutoscaler),
+    /// policy/v1
+    PodDisruptionBudget(PodDisruptionBudget),
     /// node.k8s.io/v1
     RuntimeClass(RuntimeClass),
     /// networking.istio.io
@@ -91,6 +94,7 @@ impl fmt::Debug for Object {
             Self::ServiceAccount(object) => object.fmt(f),
             Self::Deployment(object) => object.fmt(f),
             Self::HorizontalPodAutoscaler(object) => object.fmt(f),
+            Self::PodDisruptionBudget(object) => object.fmt(f),
             Self::RuntimeClass(object) => object.fmt(f),
             Self::Gateway(object) => object.fmt(f),
             Self::VirtualService(object) => object.fmt(f),

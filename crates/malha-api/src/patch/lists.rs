@@ -273,6 +273,7 @@ pub const RULES: &[(&str, &[(&str, Rule)])] = &[
     ("io.k8s.api.discovery.v1.EndpointHints", &[("forNodes", ATOMIC), ("forZones", ATOMIC)]),
     ("io.k8s.api.discovery.v1.EndpointSlice", &[("endpoints", ATOMIC), ("ports", ATOMIC)]),
     ("io.k8s.api.node.v1.Scheduling", &[("nodeSelector", ATOMIC_MAP), ("tolerations", ATOMIC)]),
+    ("io.k8s.api.policy.v1.PodDisruptionBudgetStatus", &[("conditions", by(&["type"]).merge("type"))]),
     (
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionNames",
         &[("categories", ATOMIC), ("shortNames", ATOMIC)],
@@ -385,6 +386,7 @@ const ALWAYS: &[Always] = &[
     ("io.k8s.api.discovery.v1.Endpoint", &["conditions"], &["addresses"]),
     ("io.k8s.api.discovery.v1.EndpointSlice", &["metadata"], &["endpoints", "ports"]),
     ("io.k8s.api.node.v1.RuntimeClass", &["metadata"], &[]),
+    ("io.k8s.api.policy.v1.PodDisruptionBudget", &["metadata", "spec", "status"], &[]),
     ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition", &["metadata", "spec", "status"], &[]),
     ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec", &["names"], &["versions"]),
     ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus", &["acceptedNames"], &["conditions", "storedVersions"]),

@@ -13,6 +13,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use malha_cluster::Kind;
@@ -193,7 +194,7 @@ impl Graph {
             };
         }
         root!(Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event Deployment ReplicaSet
-            HorizontalPodAutoscaler EndpointSlice Lease RuntimeClass CustomResourceDefinition);
+            HorizontalPodAutoscaler PodDisruptionBudget EndpointSlice Lease RuntimeClass CustomResourceDefinition);
         let first_autoscaler = schemas.subschema_for::<FirstAutoscaler>().to_value();
         let metadata = schemas.subschema_for::<ObjectMeta>().to_value();
         let definitions = schemas.take_definitions(true);

@@ -9,7 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
-use k8s_openapi::api::policy::v1::Eviction;
+use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Status};
 use schemars::generate::SchemaSettings;
@@ -52,7 +52,8 @@ pub(super) fn components() -> BTreeMap<String, Value> {
     }
     take! {
         Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event
-        Deployment ReplicaSet HorizontalPodAutoscaler EndpointSlice Lease RuntimeClass CustomResourceDefinition
+        Deployment ReplicaSet HorizontalPodAutoscaler PodDisruptionBudget EndpointSlice Lease RuntimeClass
+        CustomResourceDefinition
         FirstAutoscaler Scale Eviction DeleteOptions ListMeta Status
     }
     let mut all: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();

@@ -63,6 +63,13 @@ const AUTOSCALERS: &[Column] = &[
     ("Replicas", "string", 0, "Pods that there are."),
     AGE,
 ];
+const BUDGETS: &[Column] = &[
+    NAME,
+    ("Min Available", "string", 0, "Pods that must stay."),
+    ("Max Unavailable", "string", 0, "Pods that may be missing."),
+    ("Allowed Disruptions", "integer", 0, "Pods that may be evicted now."),
+    AGE,
+];
 const EVENTS: &[Column] = &[
     ("Last Seen", "string", 0, "Time since it happened last."),
     ("Type", "string", 0, "`Normal` or `Warning`."),
@@ -112,6 +119,7 @@ fn builtin(kind: Kind) -> Option<&'static [Column]> {
         Kind::Deployment => DEPLOYMENTS,
         Kind::ReplicaSet => REPLICA_SETS,
         Kind::HorizontalPodAutoscaler => AUTOSCALERS,
+        Kind::PodDisruptionBudget => BUDGETS,
         Kind::Event => EVENTS,
         Kind::Node => NODES,
         Kind::EndpointSlice => ENDPOINT_SLICES,

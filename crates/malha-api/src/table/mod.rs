@@ -105,6 +105,7 @@ fn cells(object: &Object, now: Timestamp) -> Row {
         Object::Deployment(deployment) => workloads::deployment(deployment, now),
         Object::ReplicaSet(set) => workloads::replica_set(set, now),
         Object::HorizontalPodAutoscaler(scaler) => workloads::autoscaler(scaler, now),
+        Object::PodDisruptionBudget(budget) => workloads::budget(budget, now),
         Object::Event(event) => events::row(event, now),
         Object::CustomResourceDefinition(crd) => custom::definition(crd),
         Object::Gateway(object) => custom::row(object, now),

@@ -186,6 +186,7 @@ fn object(kind: Kind, json: Value) -> Object {
         Kind::Deployment => typed(json, Object::Deployment),
         Kind::ReplicaSet => typed(json, Object::ReplicaSet),
         Kind::HorizontalPodAutoscaler => typed(json, Object::HorizontalPodAutoscaler),
+        Kind::PodDisruptionBudget => typed(json, Object::PodDisruptionBudget),
         Kind::Event => typed(json, Object::Event),
         Kind::Lease => typed(json, Object::Lease),
         Kind::RuntimeClass => typed(json, Object::RuntimeClass),

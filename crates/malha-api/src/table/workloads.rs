@@ -5,7 +5,9 @@ use k8s_openapi::api::autoscaling::v2::{
     HorizontalPodAutoscaler, MetricSpec, MetricStatus, MetricTarget, MetricValueStatus,
 };
 use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -68,6 +70,22 @@ pub(super) fn autoscaler(scaler: &HorizontalPodAutoscaler, now: Timestamp) -> Ve
         json!(spec.map(|spec| spec.max_replicas).unwrap_or_default()),
         json!(status.and_then(|status| status.current_replicas).unwrap_or_default()),
         age(&scaler.metadata, now),
+    ]
+}
+
+pub(super) fn budget(budget: &PodDisruptionBudget, now: Timestamp) -> Vec<Value> {
+    let (spec, status) = (budget.spec.as_ref(), budget.status.as_ref());
+    let amount = |value: Option<&IntOrString>| match value {
+        None => json!("N/A"),
+        Some(IntOrString::Int(number)) => json!(number.to_string()),
+        Some(IntOrString::String(text)) => json!(text),
+    };
+    vec![
+        name(&budget.metadata),
+        amount(spec.and_then(|spec| spec.min_available.as_ref())),
+        amount(spec.and_then(|spec| spec.max_unavailable.as_ref())),
+        json!(status.map_or(0, |status| status.disruptions_allowed)),
+        age(&budget.metadata, now),
     ]
 }
 

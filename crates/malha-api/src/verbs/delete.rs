@@ -107,7 +107,7 @@ pub(super) fn collection(call: Call<'_>, target: &Target, body: &[u8]) -> Result
     Ok(call.json(StatusCode::OK, &view.many(&objects, meta)))
 }
 
-/// No budget of disruptions is served, so an eviction is a deletion.
+/// A deletion that the pod's disruption budget has to allow.
 pub(super) fn evict(call: Call<'_>, target: &Target, name: &str, body: &[u8]) -> Result<Response<Body>, Failure> {
     let eviction = read(call.parts, body)?.to_value();
     for (field, want) in [("name", Some(name)), ("namespace", target.namespace.as_deref())] {
@@ -118,7 +118,7 @@ pub(super) fn evict(call: Call<'_>, target: &Target, name: &str, body: &[u8]) ->
     }
     let (deletion, _) = of_value(call, &eviction["deleteOptions"])?;
     let key = target.key(name);
-    write(call.shared.control.as_ref(), |registry| registry.delete(&key, &deletion))?;
+    write(call.shared.control.as_ref(), |registry| registry.evict(&key, &deletion))?;
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(call.json(StatusCode::CREATED, &status))
 }

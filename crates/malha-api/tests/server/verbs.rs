@@ -494,6 +494,38 @@ async fn being_bound_to_a_node_is_no_new_generation_of_a_pod() {
     assert_eq!((&pod["spec"]["nodeName"], &pod["metadata"]["generation"]), (&json!("malha"), &json!(1)), "{pod}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_eviction_is_refused_in_the_words_of_the_budget() {
+    let harness = Harness::new();
+    harness.post(DEPLOYMENTS, &deployment("a")).await;
+    harness.cluster.settled().await;
+    let pods = harness.get("/api/v1/namespaces/default/pods").await.json();
+    let name = pods["items"][0]["metadata"]["name"].clone();
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = |name: &str| json!({"metadata": {"name": name}, "spec": {"minAvailable": 1, "selector": {}}});
+    assert_eq!(harness.post(budgets, &budget("one")).await.code, 201);
+    let path = format!("/api/v1/namespaces/default/pods/{}/eviction", name.as_str().unwrap());
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    let refused = harness.post(&path, &eviction).await;
+    let words = "Cannot evict pod as it would violate the pod's disruption budget.";
+    assert_eq!(refused.failure(), (429, "TooManyRequests".to_owned(), words.to_owned()));
+    assert_eq!(
+        refused.json()["details"],
+        json!({"causes": [{
+            "reason": "DisruptionBudget", "message": "The disruption budget one needs 1 healthy pods and has 1 currently",
+        }]})
+    );
+    harness.post(budgets, &budget("two")).await;
+    let failed = harness.post(&path, &eviction).await.json();
+    let words = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+    assert_eq!((&failed["code"], &failed["message"], failed.get("reason")), (&json!(500), &json!(words), None));
+    for name in ["one", "two"] {
+        harness.delete(&format!("{budgets}/{name}")).await;
+    }
+    let gone = harness.post(&path, &eviction).await;
+    assert_eq!((gone.code.as_u16(), gone.json()["status"].clone()), (201, json!("Success")));
+}
+
 #[tokio::test]
 async fn what_a_manifest_lacks_is_refused_in_the_api_servers_words() {
     let harness = Harness::new();

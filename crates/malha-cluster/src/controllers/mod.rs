@@ -8,7 +8,10 @@
 
 pub(crate) mod autoscaler;
 pub(crate) mod deployment;
+pub(crate) mod disruption;
 pub(crate) mod garbage;
+pub(crate) mod node;
+pub(crate) mod pod_gc;
 pub(crate) mod replica_set;
 pub(crate) mod service;
 pub(crate) mod service_account;
@@ -18,8 +21,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
 use crate::events::EventKind;
 use crate::object::{Key, Kind, Object, Stored};
@@ -35,6 +39,8 @@ pub(crate) enum Action {
     Update(Object),
     /// The object is deleted, in its stages.
     Delete(Key),
+    /// The object is deleted without its time to end: there is nobody who could end it.
+    Cut(Key),
     /// The object has nothing left to wait for.
     Remove(Key),
     /// What happened to the object that was looked at: reason and message.
@@ -54,6 +60,10 @@ pub(crate) enum Task {
     Terminating(Key),
     /// The service account that a namespace has.
     Account { namespace: String },
+    /// What a node's spec asks for.
+    Node(Key),
+    /// The pods that a node that is gone has left behind.
+    Orphans { node: String },
     /// The pods that wait for a node.
     Scheduling,
     /// The kubelet's part.
@@ -64,6 +74,8 @@ pub(crate) enum Task {
     Deployment(Key),
     /// A Service's endpoints.
     Service(Key),
+    /// How many of its pods a budget lets go.
+    Budget(Key),
     /// What a target's pods use, and the target's size.
     Autoscaler(Key),
     /// What pods use is to be measured.
@@ -79,10 +91,17 @@ impl Task {
             Self::Deployment(key)
             | Self::ReplicaSet(key)
             | Self::Service(key)
+            | Self::Budget(key)
+            | Self::Node(key)
             | Self::Autoscaler(key)
             | Self::Terminating(key)
             | Self::Pod(key) => Some(key),
-            Self::Garbage { .. } | Self::Account { .. } | Self::Scheduling | Self::Samples | Self::Events => None,
+            Self::Garbage { .. }
+            | Self::Account { .. }
+            | Self::Orphans { .. }
+            | Self::Scheduling
+            | Self::Samples
+            | Self::Events => None,
         }
     }
 
@@ -95,6 +114,9 @@ impl Task {
             Self::Deployment(key) => deployment::sync(store, key),
             Self::ReplicaSet(key) => replica_set::sync(store, key),
             Self::Service(key) => service::sync(store, key),
+            Self::Budget(key) => disruption::sync(store, key),
+            Self::Node(key) => node::sync(store, key),
+            Self::Orphans { node } => pod_gc::sync(store, node),
             Self::Scheduling | Self::Pod(_) | Self::Autoscaler(_) | Self::Samples | Self::Events => Vec::new(),
         }
     }
@@ -127,11 +149,18 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
         }
     }
     match object {
+        Object::Node(_) => drop(tasks.insert(Task::Node(key))),
         Object::Namespace(_) => drop(tasks.insert(Task::Account { namespace: key.name })),
         Object::ServiceAccount(_) if change.kind == ChangeKind::Deleted && key.name == service_account::DEFAULT => {
             tasks.insert(Task::Account { namespace: key.namespace });
         }
-        Object::Deployment(_) => drop(tasks.insert(Task::Deployment(key))),
+        Object::Deployment(_) => {
+            // Shares are of what it wants.
+            let budgets = store.list_in::<PodDisruptionBudget>(&key.namespace);
+            tasks.extend(budgets.map(|budget| Task::Budget(key_of(budget.as_ref()))));
+            tasks.insert(Task::Deployment(key));
+        }
+        Object::PodDisruptionBudget(_) => drop(tasks.insert(Task::Budget(key))),
         Object::ReplicaSet(set) => {
             if object.controller().is_none() && change.kind != ChangeKind::Deleted {
                 let takers = store.list_in::<Deployment>(&key.namespace).filter(|taker| deployment::adopts(taker, set));
@@ -145,10 +174,12 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
         Object::Endpoints(_) => drop(tasks.insert(Task::Service(Key::new(Kind::Service, key.namespace, key.name)))),
         Object::Pod(pod) => {
             services_of(store, pod, tasks);
+            budgets_of(store, pod, tasks);
             if let Some(Object::Pod(before)) = &change.before
                 && before.metadata.labels != pod.metadata.labels
             {
                 services_of(store, before, tasks);
+                budgets_of(store, before, tasks);
             }
             if change.kind == ChangeKind::Deleted {
                 tasks.extend(recreating(store, pod));
@@ -156,6 +187,11 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
                 let takers =
                     store.list_in::<ReplicaSet>(&key.namespace).filter(|taker| replica_set::adopts(taker, pod));
                 tasks.extend(takers.map(|taker| Task::ReplicaSet(key_of(taker.as_ref()))));
+            }
+            let on = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+            let before = change.before.as_ref().and_then(|before| on(Pod::of(before)?));
+            if let Some(node) = on(pod).filter(|node| before.as_ref() != Some(node)) {
+                tasks.insert(Task::Node(Key::new(Kind::Node, "", node)));
             }
             tasks.insert(Task::Pod(key));
         }
@@ -179,6 +215,13 @@ fn services_of(store: &Store, pod: &Pod, tasks: &mut BTreeSet<Task>) {
             tasks.insert(Task::Service(Key::new(Kind::Service, namespace, name(service.as_ref()))));
         }
     }
+}
+
+fn budgets_of(store: &Store, pod: &Pod, tasks: &mut BTreeSet<Task>) {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let budgets = store.list_in::<PodDisruptionBudget>(namespace);
+    let own = budgets.filter(|budget| budget.spec.as_ref().is_some_and(|spec| disruption::selects(spec, pod)));
+    tasks.extend(own.map(|budget| Task::Budget(key_of(budget.as_ref()))));
 }
 
 /// The reference of a dependent to the owner whose controller makes it.
@@ -216,6 +259,27 @@ pub(crate) fn uid<T: Stored>(object: &T) -> &str {
 /// The key of a stored object.
 pub(crate) fn key_of<T: Stored>(object: &T) -> Key {
     Key::new(T::KIND, object.metadata().namespace.as_deref().unwrap_or_default(), name(object))
+}
+
+/// The pod with the condition that says why it is taken away: a reason and a sentence (Kubernetes, "Pod disruption
+/// conditions").
+pub(crate) fn disrupted(pod: &Pod, (reason, message): (&str, &str), now: &Time) -> Pod {
+    const TYPE: &str = "DisruptionTarget";
+    let mut pod = pod.clone();
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    if !conditions.iter().any(|known| known.type_ == TYPE && known.status == "True") {
+        conditions.retain(|known| known.type_ != TYPE);
+        conditions.push(PodCondition {
+            type_: TYPE.to_owned(),
+            status: "True".to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message.to_owned()),
+            observed_generation: pod.metadata.generation,
+            last_transition_time: Some(now.clone()),
+            ..PodCondition::default()
+        });
+    }
+    pod
 }
 
 /// The owner whose controller manages an object.

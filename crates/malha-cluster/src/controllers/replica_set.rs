@@ -29,7 +29,8 @@ pub(super) fn sync(store: &Store, key: &Key) -> Vec<Action> {
         let wanted = usize::try_from(wanted).unwrap_or(0);
         if let Some(excess @ 1..) = pods.len().checked_sub(wanted) {
             let mut doomed: Vec<&Arc<Pod>> = pods.clone();
-            doomed.sort_by_cached_key(|pod| Rank::of(pod, &now));
+            let related = related(store, set);
+            doomed.sort_by_cached_key(|pod| Rank::of(pod, &related, &now));
             let key = |pod: &&Arc<Pod>| Key::new(Kind::Pod, &*key.namespace, name(pod.as_ref()));
             actions.extend(doomed.iter().take(excess).map(key).map(Action::Delete));
         } else if pods.len() < wanted {
@@ -107,14 +108,15 @@ fn pod(set: &ReplicaSet) -> Pod {
     }
 }
 
-/// Who goes first, the least first (`ActivePodsWithRanks`). All pods are on one node, so that none doubles up with
-/// another more than the next one.
+/// Who goes first, the least first (`ActivePodsWithRanks`).
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     assigned: bool,
     phase: u8,
     ready: bool,
     cost: i32,
+    /// Pods of the set, or of another of its Deployment, on the same node.
+    doubled: Reverse<usize>,
     /// Times count by their order of magnitude (`LogarithmicScaleDown`), so that one of several equals goes.
     ready_for: i64,
     restarts: Reverse<i32>,
@@ -123,7 +125,7 @@ struct Rank {
 }
 
 impl Rank {
-    fn of(pod: &Pod, now: &Time) -> Self {
+    fn of(pod: &Pod, related: &[&Arc<Pod>], now: &Time) -> Self {
         let status = pod.status.as_ref();
         let cost = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DELETION_COST));
         let containers = status.into_iter().flat_map(|status| status.container_statuses.iter().flatten());
@@ -137,11 +139,25 @@ impl Rank {
             },
             ready: ready.is_some(),
             cost: cost.and_then(|text| text.parse().ok()).unwrap_or(0),
+            doubled: Reverse(node(pod).map_or(0, |own| related.iter().filter(|pod| node(pod) == Some(own)).count())),
             ready_for: ready.map_or(-1, |since| magnitude(since, now)),
             restarts: Reverse(containers.map(|container| container.restart_count).max().unwrap_or(0)),
             age: pod.metadata.creation_timestamp.as_ref().map_or(-1, |since| magnitude(since.0.as_second(), now)),
             uid: uid(pod).to_owned(),
         }
+    }
+}
+
+fn node(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// The pods that count of all sets of the Deployment whose the set is, or else of the set (`getReplicaSetsWithSameController`).
+fn related<'a>(store: &'a Store, set: &ReplicaSet) -> Vec<&'a Arc<Pod>> {
+    let pods = |set: &str| store.owned::<Pod>(set).filter(|pod| active(pod)).collect::<Vec<_>>();
+    match owner(set) {
+        Some(owner) => store.owned::<ReplicaSet>(&owner.uid).flat_map(|set| pods(uid(set.as_ref()))).collect(),
+        None => pods(uid(set)),
     }
 }
 
@@ -232,7 +248,12 @@ mod tests {
             ("dear", "Running", Some(10), 0, Some("7"), 0),
         ];
         let mut pods: Vec<Pod> = rows.into_iter().rev().map(made).collect();
-        pods.sort_by_cached_key(|pod| Rank::of(pod, &time(10_000)));
+        // One more on the node of the last but one.
+        let mut beside = made(("beside", "Running", None, 0, None, 0));
+        beside.spec.as_mut().unwrap().node_name = Some("malha-m02".into());
+        let related = [Arc::new(beside)];
+        let related: Vec<_> = related.iter().collect();
+        pods.sort_by_cached_key(|pod| Rank::of(pod, &related, &time(10_000)));
         let names: Vec<&str> = pods.iter().map(name).collect();
         assert_eq!(names, rows.map(|row| row.0));
     }

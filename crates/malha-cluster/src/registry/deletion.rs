@@ -62,16 +62,7 @@ pub(super) fn delete(store: &mut Store, key: &Key, deletion: &Deletion) -> Resul
     if key.kind == Kind::Namespace && NAMESPACES.contains(&key.name.as_str()) {
         return Err(Error::Forbidden { key: key.clone(), message: "this namespace may not be deleted".to_owned() });
     }
-    let meta = old.metadata();
-    for (what, wanted, is) in
-        [("UID", &deletion.uid, &meta.uid), ("ResourceVersion", &deletion.resource_version, &meta.resource_version)]
-    {
-        if wanted.is_some() && wanted != is {
-            let (wanted, is) = (wanted.as_deref().unwrap_or_default(), is.as_deref().unwrap_or_default());
-            let message = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
-            return Err(Error::Precondition { key: key.clone(), message });
-        }
-    }
+    check(key, old.metadata(), deletion)?;
     let mut object = old.clone();
     let grace = grace(&object, deletion);
     let now = store.now();
@@ -90,6 +81,20 @@ pub(super) fn delete(store: &mut Store, key: &Key, deletion: &Deletion) -> Resul
     }
     store.update(object)?;
     Ok(Deleted::Terminating(store.find(key).cloned().unwrap_or(old)))
+}
+
+/// Whether it is the object that is meant (`Preconditions`).
+pub(super) fn check(key: &Key, meta: &ObjectMeta, deletion: &Deletion) -> Result<(), Error> {
+    for (what, wanted, is) in
+        [("UID", &deletion.uid, &meta.uid), ("ResourceVersion", &deletion.resource_version, &meta.resource_version)]
+    {
+        if wanted.is_some() && wanted != is {
+            let (wanted, is) = (wanted.as_deref().unwrap_or_default(), is.as_deref().unwrap_or_default());
+            let message = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
+            return Err(Error::Precondition { key: key.clone(), message });
+        }
+    }
+    Ok(())
 }
 
 /// Whether an object that is being deleted has nothing left to wait for.

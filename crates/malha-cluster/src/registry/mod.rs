@@ -8,6 +8,7 @@
 
 mod defaults;
 mod deletion;
+mod eviction;
 mod ports;
 mod rules;
 mod runtime_class;
@@ -179,6 +180,14 @@ impl Registry {
     /// [`Error`], in the API server's words.
     pub fn delete(&mut self, key: &Key, deletion: &Deletion) -> Result<Deleted, Error> {
         deletion::delete(&mut self.store, key, deletion)
+    }
+
+    /// Evicts a pod: deletes it as [`delete`](Self::delete) does, if its disruption budget allows that.
+    ///
+    /// # Errors
+    /// [`Error`], in the API server's words; [`Error::DisruptionBudget`] if it may go later.
+    pub fn evict(&mut self, key: &Key, deletion: &Deletion) -> Result<Deleted, Error> {
+        eviction::evict(&mut self.store, key, deletion)
     }
 
     /// What an object had been given goes back when it is gone or has another.

@@ -32,6 +32,7 @@ use crate::object::{Key, Object};
 use crate::store::{Change, Store};
 
 use hosts::{Host, Hosts};
+pub(crate) use taints::{UNSCHEDULABLE, tolerates};
 
 /// The scheduler that pods name if they name none.
 const NAME: &str = "default-scheduler";

@@ -51,7 +51,7 @@ fn taints<'a>(host: &Host<'a>) -> impl Iterator<Item = &'a Taint> + use<'a> {
 }
 
 /// Whether a pod tolerates a taint.
-pub(crate) fn tolerated(pod: &Pod, taint: &Taint) -> bool {
+fn tolerated(pod: &Pod, taint: &Taint) -> bool {
     let mut tolerations = pod.spec.iter().flat_map(|spec| spec.tolerations.iter().flatten());
     tolerations.any(|toleration| tolerates(toleration, taint))
 }

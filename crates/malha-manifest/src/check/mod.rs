@@ -3,6 +3,7 @@
 //! Messages follow the API server's and Istio's own where they are short, since people search for them.
 
 mod autoscaler;
+mod budget;
 mod istio;
 mod kubernetes;
 mod quantity;
@@ -48,6 +49,7 @@ pub(crate) fn check_object(object: &Object, document: &Document, subject: Subjec
         Object::Service(service) => kubernetes::service(&mut checker, service),
         Object::Deployment(deployment) => kubernetes::deployment(&mut checker, deployment),
         Object::HorizontalPodAutoscaler(scaler) => autoscaler::autoscaler(&mut checker, scaler),
+        Object::PodDisruptionBudget(budget) => budget::budget(&mut checker, budget),
         Object::RuntimeClass(class) => checker.name("handler", &class.handler, names::LABEL),
         Object::Gateway(gateway) => istio::gateway(&mut checker, gateway),
         Object::VirtualService(service) => istio::virtual_service(&mut checker, service),

@@ -45,7 +45,7 @@ pub(super) fn rollout(checker: &mut Checker<'_>, spec: &DeploymentSpec) {
 }
 
 /// A number of pods, or a percentage of them.
-fn amount(checker: &mut Checker<'_>, path: &FieldPath, value: Option<&IntOrString>) -> Option<i64> {
+pub(super) fn amount(checker: &mut Checker<'_>, path: &FieldPath, value: Option<&IntOrString>) -> Option<i64> {
     match value? {
         IntOrString::Int(number) if *number < 0 => {
             checker.error(path, format!("{number} is negative"));
@@ -66,7 +66,7 @@ fn amount(checker: &mut Checker<'_>, path: &FieldPath, value: Option<&IntOrStrin
     }
 }
 
-fn written(value: &IntOrString) -> String {
+pub(super) fn written(value: &IntOrString) -> String {
     match value {
         IntOrString::Int(number) => number.to_string(),
         IntOrString::String(text) => format!("{text:?}"),

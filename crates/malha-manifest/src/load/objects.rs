@@ -233,6 +233,7 @@ fn typed(kind: &Kind, document: &Document, subject: Subject<'_>) -> (Option<Obje
         "ServiceAccount" => whole(document, subject, Object::ServiceAccount),
         "Deployment" => whole(document, subject, Object::Deployment),
         "HorizontalPodAutoscaler" => whole(document, subject, Object::HorizontalPodAutoscaler),
+        "PodDisruptionBudget" => whole(document, subject, Object::PodDisruptionBudget),
         "RuntimeClass" => whole(document, subject, Object::RuntimeClass),
         "Gateway" => spec(document, subject, Object::Gateway),
         "VirtualService" => spec(document, subject, Object::VirtualService),

@@ -118,6 +118,7 @@ const TABLE: &[Line] = &[
     ("HorizontalPodAutoscaler", "spec.behavior.scaleUp.tolerance", ALPHA),
     ("HorizontalPodAutoscaler", "spec.behavior.scaleDown.tolerance", ALPHA),
     ("HorizontalPodAutoscaler", "spec.behavior", ActsOn),
+    ("PodDisruptionBudget", "spec", ActsOn),
     ("Gateway", "spec.selector", ActsOn),
     ("Gateway", "spec.servers[].port.number", ActsOn),
     ("Gateway", "spec.servers[].port.name", ActsOn),

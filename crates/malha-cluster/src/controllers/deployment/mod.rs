@@ -20,6 +20,8 @@ mod scale;
 mod sets;
 mod strategy;
 
+pub(super) use strategy::{Round, scaled};
+
 use std::sync::Arc;
 use std::time::Duration;
 

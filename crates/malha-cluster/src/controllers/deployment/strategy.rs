@@ -9,7 +9,7 @@ const DEFAULT: &str = "25%";
 
 /// Which way a percentage that is no whole number of pods goes.
 #[derive(Clone, Copy)]
-enum Round {
+pub(in crate::controllers) enum Round {
     Up,
     Down,
 }
@@ -50,7 +50,7 @@ fn fenceposts(deployment: &Deployment) -> (i32, i32) {
 }
 
 /// A number or a percentage of `total` (apimachinery `intstr`, `GetScaledValueFromIntOrPercent`).
-fn scaled(value: Option<&IntOrString>, total: i32, round: Round) -> i32 {
+pub(in crate::controllers) fn scaled(value: Option<&IntOrString>, total: i32, round: Round) -> i32 {
     let text = match value {
         Some(IntOrString::Int(number)) => return (*number).max(0),
         Some(IntOrString::String(text)) => text,
