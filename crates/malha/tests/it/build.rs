@@ -1,6 +1,15 @@
 //! `malha build`: what runs, what does not run again, and what it says.
 
-use crate::support::{Folder, Up};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use malha::{Plan, Project, Running};
+use malha_cluster::{Key, Kind};
+use malha_manifest::Input;
+use malha_runtime::{Inbound, Step};
+use malha_world::World;
+
+use crate::support::{Folder, NOW, Up, engine, get};
 
 /// A project whose build command notes in `builds.txt` that it ran, and for which version.
 fn project() -> Folder {
@@ -94,4 +103,39 @@ async fn up_builds_whatever_application_its_manifests_name() {
     assert_eq!(up.interrupt().await.status, Some(0));
     assert_eq!(folder.read("components/shelf/builds.txt"), "built 7\n");
     assert!(!folder.path("builds.txt").exists(), "nobody asked for the application at the top");
+}
+
+/// As after `kubectl rollout restart`: what runs keeps what it has, and the next pod has the new build.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_starts_after_a_build_runs_what_was_built() {
+    let folder = Folder::shop();
+    let shop = Project::open(&folder.path("")).unwrap();
+    let build = || shop.build(engine(), shop.current(), None, &mut |_: Step<'_>| {}).unwrap();
+    build();
+    let (plan, _) = Plan::load(&[Input::Kustomize(folder.path("k8s"))]);
+    let (running, _) = Running::start(plan, engine().clone(), shop.images().clone(), World::simulated(NOW, 1)).await;
+    assert_eq!(who_answers(&running).await, ["posts"]);
+
+    folder.copy_of_image("shop.wasm", "comments");
+    build();
+    assert_eq!(who_answers(&running).await, ["posts"], "a pod that runs is left alone");
+    let name = running.pods()[0].name.clone();
+    running.cluster().delete(&Key::new(Kind::Pod, "default", &name)).unwrap();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(who_answers(&running).await, ["comments"]);
+}
+
+/// Which service the only pod is.
+async fn who_answers(running: &Running) -> Vec<&'static str> {
+    let pods: Vec<_> = running.running().into_values().collect();
+    let [pod] = pods.as_slice() else { panic!("{} pods run", pods.len()) };
+    let mut found = Vec::new();
+    for service in ["posts", "comments"] {
+        let request = get(format!("/{service}/healthz")).request();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        if pod.handle(Inbound { request, depth: 0, peer }).await.status() == 200 {
+            found.push(service);
+        }
+    }
+    found
 }

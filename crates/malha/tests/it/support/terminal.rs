@@ -63,8 +63,8 @@ impl Folder {
         folder.write("spin.toml", SPIN_TOML);
         folder.write("k8s/kustomization.yaml", "resources:\n  - shop.yml\n");
         folder.write("k8s/shop.yml", SHOP_YML);
-        let store = project().images().code_cache().parent().unwrap().to_owned();
-        folder.copy("shop.wasm", &store.join("images/workshop/0.0.1/posts.wasm"));
+        let store = store();
+        folder.copy_of_image("shop.wasm", "posts");
         fs::create_dir(folder.path(".malha")).unwrap();
         symlink(store.join("cache"), folder.path(".malha/cache")).unwrap();
         folder
@@ -82,6 +82,11 @@ impl Folder {
 
     fn copy(&self, name: &str, from: &Path) {
         self.write(name, fs::read(from).unwrap());
+    }
+
+    /// A component of the workshop under another name.
+    pub(crate) fn copy_of_image(&self, name: &str, component: &str) {
+        self.copy(name, &store().join("images/workshop/0.0.1").join(format!("{component}.wasm")));
     }
 
     /// A program of a few lines of shell.
@@ -148,6 +153,11 @@ impl Folder {
         let text = String::from_utf8(text.to_vec()).unwrap();
         text.replace(real.to_str().unwrap(), "FOLDER").replace(self.0.path().to_str().unwrap(), "FOLDER")
     }
+}
+
+/// Where the repository keeps images, with that of the workshop built.
+fn store() -> PathBuf {
+    project().images().code_cache().parent().unwrap().to_owned()
 }
 
 fn malha_in(folder: &Path, arguments: &[&str]) -> Command {
