@@ -5,6 +5,7 @@
 //! manifest; a node port is that very port. Nothing listens anywhere but on the gateway's address.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,8 +30,9 @@ const PORTS_TRIED: u16 = 200;
 /// How long requests of a door that closes may take, as Istio's `terminationDrainDuration`.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// An entrance that objects open, and the object that opens it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// An entrance that objects open, and the object that opens it. It is the same door whichever object that is: where several
+/// Gateways share a port, one that comes or goes leaves the socket as it is.
+#[derive(Clone, Debug)]
 pub struct Door {
     /// Which listener of the mesh it is.
     pub entrance: Entrance,
@@ -40,6 +42,26 @@ pub struct Door {
     pub scheme: &'static str,
     /// The port that it has to be, for a node port.
     pub node_port: Option<u16>,
+}
+
+impl Door {
+    fn identity(&self) -> (&Entrance, &str, Option<u16>) {
+        (&self.entrance, self.scheme, self.node_port)
+    }
+}
+
+impl PartialEq for Door {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Door {}
+
+impl Hash for Door {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 /// The doors of these objects: gateways first, then load balancers, then node ports, each in the objects' order.

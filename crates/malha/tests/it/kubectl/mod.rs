@@ -46,6 +46,7 @@ transcripts! {
     patching
     pods_that_cannot_run
     port_forward
+    releasing
     rollouts
     scaling
     server_side_apply

@@ -9,7 +9,7 @@ mod terminal;
 mod tls;
 mod tokens;
 
-pub(crate) use cluster::{Cluster, Manifests, build_next_version, load_balancer};
+pub(crate) use cluster::{Cluster, Manifests, build, build_next_version, load_balancer};
 pub(crate) use http::{Answer, Call, assert_problem, delete, get, post};
 pub(crate) use lone_pod::{LonePod, Reply};
 pub(crate) use project::{IMAGE, engine, project, root};
