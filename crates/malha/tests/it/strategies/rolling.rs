@@ -1,18 +1,21 @@
 //! `rolling`
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use k8s_openapi::api::apps::v1::Deployment;
 
 use super::stage::{Stage, wait};
 use super::{VERSIONS, assert_all_of, assert_none_lost, of};
 
-/// The fewest pods that were there for requests at any time from now on.
-fn fewest_ready(stage: &Stage) -> Arc<AtomicUsize> {
-    let (cluster, fewest) = (stage.running.cluster().clone(), Arc::new(AtomicUsize::new(usize::MAX)));
+/// The fewest pods that were available at any time from now on, those that are ending not among them.
+fn fewest_available(stage: &Stage) -> Arc<AtomicI32> {
+    let (cluster, fewest) = (stage.running.cluster().clone(), Arc::new(AtomicI32::new(i32::MAX)));
     let (mut versions, least) = (cluster.versions(), Arc::clone(&fewest));
     tokio::spawn(async move {
         while versions.changed().await.is_ok() {
-            least.fetch_min(cluster.pods().iter().filter(|pod| pod.ready).count(), Ordering::Relaxed);
+            let status = cluster.read(|store| store.get::<Deployment>("default", "relay").unwrap().status.clone());
+            least.fetch_min(status.unwrap().available_replicas.unwrap_or(0), Ordering::Relaxed);
         }
     });
     fewest
@@ -21,7 +24,7 @@ fn fewest_ready(stage: &Stage) -> Arc<AtomicUsize> {
 #[tokio::test(start_paused = true)]
 async fn both_versions_answer_for_a_while_and_none_is_lost() {
     let mut stage = Stage::of("rolling").await;
-    let fewest = fewest_ready(&stage);
+    let fewest = fewest_available(&stage);
     wait(1).await;
     let release = stage.types("set image").await;
     stage.types("rollout status").await;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use std::vec;
 
 use malha::{Plan, Running};
-use malha_runtime::Step;
 use malha_world::World;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -14,7 +13,7 @@ use tokio::time::sleep;
 use super::VERSIONS;
 use super::load::{Load, Seen};
 use super::typed::Kubectl;
-use crate::support::{NOW, engine, project, root};
+use crate::support::{NOW, build, engine, project, root};
 
 /// A cluster, and what is left to be typed.
 pub(super) struct Stage {
@@ -48,8 +47,7 @@ impl Stage {
     /// The same with these browsers for clients.
     pub(super) async fn with_clients(strategy: &str, agents: &[&'static str]) -> Self {
         for version in VERSIONS {
-            let relay = project().application("relay").unwrap();
-            project().build(engine(), relay, Some(version), &mut |_: Step<'_>| {}).unwrap();
+            build(&format!("relay:{version}"));
         }
         let world = World::simulated(NOW, 1);
         let (empty, _) = Plan::load(&[]);
