@@ -7,7 +7,7 @@ use crate::support::{Call, Cluster, Manifests, get};
 const WORKSHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/workshop.md");
 
 /// The file of a step, and the statuses that its requests may have.
-const STEPS: [(&str, &[u16]); 7] = [
+const STEPS: [(&str, &[u16]); 8] = [
     ("04-retry.yml", &[200, 502, 503, 504]),
     ("05-shifting.yml", &[200]),
     ("06-fault.yml", &[200, 500]),
@@ -15,6 +15,7 @@ const STEPS: [(&str, &[u16]); 7] = [
     ("08-mirror.yml", &[200]),
     ("09-header-routing.yml", &[200]),
     ("10-security.yml", &[200, 401, 403]),
+    ("11-resistance.yml", &[200]),
 ];
 
 /// The sections of the steps: the file that each names, and its lines.

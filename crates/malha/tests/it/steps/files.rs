@@ -2,7 +2,7 @@
 
 use crate::support::Manifests;
 
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "04-retry.yml",
     "05-shifting.yml",
     "06-fault.yml",
@@ -10,6 +10,7 @@ const STEPS: [&str; 7] = [
     "08-mirror.yml",
     "09-header-routing.yml",
     "10-security.yml",
+    "11-resistance.yml",
 ];
 
 /// Lines without comments.
@@ -68,6 +69,17 @@ fn the_next_version_is_deployed_as_the_first_is() {
         let deployed = document(manifests.text(step), "Deployment", "posts-deployment-v2").unwrap();
         assert_eq!(deployed.join("\n"), next, "{step}");
     }
+}
+
+#[test]
+fn the_spread_posts_are_those_of_the_base_but_three() {
+    let manifests = Manifests::base();
+    let first = document(manifests.text("01-posts.yml"), "Deployment", "posts-deployment").unwrap().join("\n");
+    let spread = document(manifests.text("11-resistance.yml"), "Deployment", "posts-deployment").unwrap().join("\n");
+    let (before, after) = spread.split_once("      topologySpreadConstraints:\n").unwrap();
+    let (_, after) = after.split_once("      automountServiceAccountToken").unwrap();
+    let rest = format!("{before}      automountServiceAccountToken{after}");
+    assert_eq!(rest, first.replace("replicas: 1", "replicas: 3"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod fault;
 mod files;
 mod header_routing;
 mod mirror;
+mod resistance;
 mod retry;
 mod security;
 mod shifting;

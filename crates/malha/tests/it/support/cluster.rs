@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use malha::{Plan, Running};
+use malha_cluster::Nodes;
 use malha_manifest::{Diagnostic, Input};
 use malha_mesh::{Connection, Entrance, Mesh, gateway};
 use malha_routing::ListenerKind;
@@ -28,6 +29,7 @@ pub(crate) struct Manifests {
     files: BTreeMap<String, String>,
     /// What is applied on top of them.
     step: Option<&'static str>,
+    nodes: u16,
 }
 
 impl Manifests {
@@ -46,12 +48,17 @@ impl Manifests {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             (name, fs::read_to_string(path).unwrap())
         });
-        Self { files: files.collect(), step: None }
+        Self { files: files.collect(), step: None, nodes: 1 }
     }
 
     /// With a step of the workshop on top, as `malha up -k k8s -f k8s/<file>` has it.
     pub(crate) fn step(file: &'static str) -> Self {
         Self { step: Some(file), ..Self::base() }
+    }
+
+    /// In a cluster of so many nodes.
+    pub(crate) fn on_nodes(self, nodes: u16) -> Self {
+        Self { nodes, ..self }
     }
 
     /// The text of a file.
@@ -115,7 +122,8 @@ impl Manifests {
         let has_kustomization = self.files.contains_key("kustomization.yaml");
         let mut inputs = vec![if has_kustomization { Input::Kustomize(path) } else { Input::File(path) }];
         inputs.extend(self.step.map(|file| Input::File(folder.path().join(file))));
-        Plan::load(&inputs)
+        let (plan, diagnostics) = Plan::load(&inputs);
+        (plan.on_nodes(Nodes { count: self.nodes, ..Nodes::default() }), diagnostics)
     }
 
     /// Runs them in some world.
