@@ -1,4 +1,4 @@
-//! What a fresh instance costs, without sockets: from [`Pod::handle`] to the end of the body, and the part of it that
+//! What a fresh instance costs, without sockets: from [`Pod::answer`] to the end of the body, and the part of it that
 //! the pod's own account of CPU time sees.
 
 use std::hint::black_box;
@@ -52,7 +52,7 @@ fn pod(engine: &Engine, images: &Images, project: &str) -> Pod {
 async fn ask(pod: &Pod, path: &str) -> usize {
     let request = Request::get(path).header("host", "bench").body(Body::empty()).expect("a request");
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let response = pod.handle(Inbound { request, depth: 0, peer }).await;
+    let response = pod.answer(Inbound { request, depth: 0, peer }).await.expect("nobody stops it");
     assert!(response.status().is_success(), "{path} answers {}: {:?}", response.status(), pod.logs().lines().last());
     response.into_body().collect().await.expect("a whole body").to_bytes().len()
 }

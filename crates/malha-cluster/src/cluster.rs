@@ -260,7 +260,7 @@ impl<N: Node> Inner<N> {
     fn change<R>(self: &Arc<Self>, write: impl FnOnce(&mut State<N::Pod>) -> R) -> R {
         let mut state = self.state.lock();
         let result = write(&mut state);
-        let Work { snapshot, stop, start, probes } = state.settle();
+        let Work { snapshot, stop, start, watch, probes } = state.settle();
         // Under the lock, so that a watcher never sees zero between the write and the start that follows from it.
         let more = start.len() + stop.len() + probes.iter().filter(|probe| probe.awaited).count();
         self.busy.send_if_modified(|count| {
@@ -278,6 +278,9 @@ impl<N: Node> Inner<N> {
         }
         for request in start {
             self.runtime.spawn(start_pod(Arc::clone(&self.node), self.reports.clone(), request));
+        }
+        for (uid, run, pod) in watch {
+            self.runtime.spawn(watch_pod(Arc::clone(&self.node), self.reports.clone(), uid, run, pod));
         }
         for probe in probes {
             self.runtime.spawn(ask_pod(Arc::clone(&self.node), self.reports.clone(), probe));
@@ -306,6 +309,18 @@ async fn stop_pod<N: Node>(node: Arc<N>, reports: mpsc::UnboundedSender<Report<N
     // Stopped or panicked: either way nothing of it is left to wait for.
     let _ = tokio::spawn(async move { node.stop(pod).await }).await;
     let _ = reports.send(Report::Stopped { uid });
+}
+
+async fn watch_pod<N: Node>(
+    node: Arc<N>,
+    reports: mpsc::UnboundedSender<Report<N::Pod>>,
+    uid: String,
+    run: i32,
+    pod: N::Pod,
+) {
+    if let Some(exit) = node.ended(&pod).await {
+        let _ = reports.send(Report::Exited { uid, run, exit });
+    }
 }
 
 async fn ask_pod<N: Node>(node: Arc<N>, reports: mpsc::UnboundedSender<Report<N::Pod>>, probe: ProbeTask<N::Pod>) {

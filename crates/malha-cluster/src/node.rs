@@ -23,6 +23,13 @@ pub trait Node: Send + Sync + 'static {
     /// under way are cut, as the containerd shim for Spin cuts them.
     fn stop(&self, pod: Self::Pod) -> impl Future<Output = ()> + Send;
 
+    /// Waits until a pod's container ends by itself, and says how; `None` once it was stopped. Here containers run until
+    /// they are stopped, unless the node says otherwise.
+    fn ended(&self, pod: &Self::Pod) -> impl Future<Output = Option<Exit>> + Send {
+        let _ = pod;
+        ready(None)
+    }
+
     /// What the pod's container prints: nothing, unless the node says otherwise. It outlives the pod, for whoever reads it.
     fn log(&self, pod: &Self::Pod) -> Arc<dyn Log> {
         let _ = pod;
@@ -52,6 +59,27 @@ pub trait Node: Send + Sync + 'static {
     /// What the node is made of.
     fn machine(&self) -> Machine {
         Machine::default()
+    }
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code.
+    pub code: i32,
+    /// In the words of its container runtime: `Completed`, `Error`, …
+    pub reason: String,
+}
+
+impl Exit {
+    /// As the containerd shim for Spin ends when it is told to.
+    pub(crate) fn told() -> Self {
+        Self { code: 0, reason: "Completed".to_owned() }
+    }
+
+    /// As a container ends that is killed: by the kernel, when it has used up its memory.
+    pub fn killed() -> Self {
+        Self { code: 137, reason: "Error".to_owned() }
     }
 }
 

@@ -68,12 +68,14 @@ pub(crate) struct Work<P> {
     /// With the uids of their pods.
     pub(crate) stop: Vec<(String, P)>,
     pub(crate) start: Vec<PodRequest>,
+    /// What runs from now on, with the uid of its pod and which of its runs it is.
+    pub(crate) watch: Vec<(String, i32, P)>,
     pub(crate) probes: Vec<ProbeTask<P>>,
 }
 
 impl<P> Default for Work<P> {
     fn default() -> Self {
-        Self { snapshot: None, stop: Vec::new(), start: Vec::new(), probes: Vec::new() }
+        Self { snapshot: None, stop: Vec::new(), start: Vec::new(), watch: Vec::new(), probes: Vec::new() }
     }
 }
 

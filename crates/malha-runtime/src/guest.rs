@@ -163,6 +163,7 @@ async fn run(
         };
         let response = view.new_response_outparam_from_callback(put)?;
         let proxy = component.code.proxy.instantiate_async(&mut store).await?;
+        store.data_mut().limits.began();
         proxy.wasi_http_incoming_handler().call_handle(&mut store, request, response).await
     };
     let result = match result.await {
@@ -221,7 +222,7 @@ impl Drop for Rest {
             tokio::select! {
                 result = &mut running => if let Err(error) = result { pod.complain(&error.to_string()) },
                 // The store still lives here: a body that is not whole yet ends as one that is cut.
-                () = pod.stopped() => if let Some(stream) = &mut *exchange.body.lock() { stream.close() },
+                _ = pod.ended() => if let Some(stream) = &mut *exchange.body.lock() { stream.close() },
                 () = too_long => pod.complain(&format!("the guest was stopped {ABANDONED:?} after its client had gone")),
             }
         });

@@ -13,7 +13,6 @@ mod sqlite;
 mod variables;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use malha_world::Stream;
 use parking_lot::Mutex;
@@ -67,7 +66,7 @@ impl Guest {
             rest: None,
             databases: 0,
             stores: 0,
-            limits: Limits { memory: pod.memory_per_instance, exceeded: false, held: Held::new(&pod) },
+            limits: Limits::new(&pod),
             meter,
             pod,
             component,
@@ -102,30 +101,38 @@ pub(crate) struct Limits {
     pub(crate) memory: u64,
     /// Whether the guest was refused memory: the likely cause of a trap that follows.
     pub(crate) exceeded: bool,
-    /// What it has grown to.
-    held: Held,
-}
-
-/// Memory of an instance, on its pod's account for as long as the instance lives.
-struct Held {
+    /// Whether its memories are made and the guest itself runs.
+    began: bool,
+    /// On its pod's account for as long as it lives, in bytes.
+    held: u64,
     pod: Arc<PodShared>,
-    bytes: u64,
 }
 
-impl Held {
+/// What an instance is charged for a memory as it begins. A kernel charges the pages that are touched. Of what a component
+/// begins with, that is little: the memory is a copy-on-write mapping of its image, laid out with room for stack and heap
+/// (4 MiB in `.cargo/config.toml`), of which a `composition` that has checked a token and waits for its upstreams has touched
+/// about 80 KiB, the host's own part included. What a guest asks for beyond that it means to use: it is charged in full.
+const TOUCHED: u64 = 128 << 10;
+
+/// The pod's instances hold more than it may have, and so it was killed: ends the guest whose demand it was.
+#[derive(Debug, thiserror::Error)]
+#[error("the pod is out of memory")]
+struct PodOutOfMemory;
+
+impl Limits {
     fn new(pod: &Arc<PodShared>) -> Self {
-        Self { pod: Arc::clone(pod), bytes: 0 }
+        Self { memory: pod.memory_per_instance, exceeded: false, began: false, held: 0, pod: Arc::clone(pod) }
     }
 
-    fn grow(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        self.pod.memory.fetch_add(bytes, Ordering::Relaxed);
+    /// The guest's memories are made: from now on it is the guest that asks for more.
+    pub(crate) fn began(&mut self) {
+        self.began = true;
     }
 }
 
-impl Drop for Held {
+impl Drop for Limits {
     fn drop(&mut self) {
-        self.pod.memory.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.pod.let_go(self.held);
     }
 }
 
@@ -139,10 +146,13 @@ impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let fits = desired as u64 <= self.memory;
         self.exceeded |= !fits;
-        if fits {
-            self.held.grow(desired.saturating_sub(current) as u64);
+        if !fits {
+            return Ok(false);
         }
-        Ok(fits)
+        let more = desired.saturating_sub(current) as u64;
+        let more = if current == 0 && !self.began { more.min(TOUCHED) } else { more };
+        self.held += more;
+        if self.pod.hold(more) { Ok(true) } else { Err(PodOutOfMemory.into()) }
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

@@ -1,7 +1,7 @@
 //! Runs Spin applications: components compiled once, a fresh instance for every request.
 //!
 //! A [`Pod`] is one replica of an application, with some or all of its components, its own variables, limits, logs and
-//! account of CPU time. It answers [`Pod::handle`]. What its guests call goes out through [`Outbound`], which somebody
+//! account of CPU time. It answers [`Pod::answer`]. What its guests call goes out through [`Outbound`], which somebody
 //! else implements: this crate knows neither Kubernetes nor Istio, and never opens a socket.
 //!
 //! | module | what it decides |
@@ -43,5 +43,5 @@ pub use image::{
 };
 pub use logs::{LogLine, LogPage, LogStream, Logs};
 pub use outbound::{AllowedHosts, CallError, Caller, Outbound};
-pub use pod::{Inbound, Pod, PodError, PodLimits, PodOptions, Stopped};
+pub use pod::{Ended, Inbound, Pod, PodError, PodLimits, PodOptions, Stopped};
 pub use storage::StateFolder;

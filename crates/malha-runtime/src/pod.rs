@@ -51,6 +51,8 @@ pub struct PodOptions<'a> {
 pub struct PodLimits {
     /// Thousandths of a processor, which all of its guests share.
     pub cpu: Option<u64>,
+    /// Bytes, which all of its instances hold together. More ends the pod.
+    pub memory: Option<u64>,
 }
 
 /// Why a pod cannot start.
@@ -81,21 +83,31 @@ pub(crate) struct Shared {
     pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) cpu: Arc<Account>,
-    /// Bytes that its instances hold now.
-    pub(crate) memory: AtomicU64,
+    /// Bytes that its instances hold now, and may hold at most.
+    memory: AtomicU64,
+    memory_limit: u64,
     pub(crate) memory_per_instance: u64,
     pub(crate) storage: Arc<Storage>,
     /// Requests that reached it through its sidecar.
     requests: AtomicU64,
-    /// Whether it was stopped.
-    stopped: watch::Sender<bool>,
+    /// Why it has ended, if it has.
+    ended: watch::Sender<Option<Ended>>,
     port: u16,
     routes: Routes,
 }
 
-/// The pod was stopped: whoever asked it sees a connection that ends.
+/// Why a pod has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Its instances held more memory than it may have.
+    OutOfMemory,
+}
+
+/// The pod has ended: whoever asked it sees a connection that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the pod was stopped")]
+#[error("the pod has ended")]
 pub struct Stopped;
 
 /// A request on its way into a pod.
@@ -142,10 +154,11 @@ impl Pod {
                 world: options.world,
                 outbound: options.outbound,
                 memory: AtomicU64::new(0),
+                memory_limit: limits.memory.filter(|bytes| *bytes > 0).unwrap_or(u64::MAX),
                 requests: AtomicU64::new(0),
                 memory_per_instance,
                 storage: Arc::new(Storage::new(options.state)),
-                stopped: watch::Sender::new(false),
+                ended: watch::Sender::new(None),
                 port,
                 routes,
             }),
@@ -167,9 +180,9 @@ impl Pod {
         self.shared.port
     }
 
-    /// Waits until it is stopped.
-    pub async fn stopped(&self) {
-        self.shared.stopped().await;
+    /// Waits until it has ended, and says why.
+    pub async fn ended(&self) -> Ended {
+        self.shared.ended().await
     }
 
     /// What its guests printed.
@@ -180,8 +193,7 @@ impl Pod {
     /// Stops it as a signal stops the containerd shim: at once. What is under way is cut, in the middle of a body too, and
     /// its log has come to its end.
     pub fn stop(&self) {
-        self.shared.stopped.send_replace(true);
-        self.shared.logs.end();
+        self.shared.end(Ended::Stopped);
     }
 
     /// Time that its guests spent on a processor, all requests together.
@@ -189,7 +201,7 @@ impl Pod {
         self.shared.cpu.used()
     }
 
-    /// Bytes of memory that its instances hold now, all requests together.
+    /// Bytes of memory that its instances hold now, all requests together: what its limit is held against.
     pub fn memory(&self) -> u64 {
         self.shared.memory.load(Ordering::Relaxed)
     }
@@ -204,25 +216,25 @@ impl Pod {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// Answers a request, unless the pod is stopped before the head of the answer is there.
+    /// Answers a request, unless the pod ends before the head of the answer is there: as Spin's HTTP trigger does, 404
+    /// without a body where no component has the route, 500 without a body when the guest fails; the log says why.
     ///
     /// # Errors
     /// [`Stopped`].
     pub async fn answer(&self, inbound: Inbound) -> Result<Response<Body>, Stopped> {
-        if *self.shared.stopped.borrow() {
+        if self.shared.has_ended() {
             return Err(Stopped);
         }
         tokio::select! {
             // First: most guests have answered when they are polled once, and nobody has to wait for the other.
             biased;
-            response = self.handle(inbound) => Ok(response),
-            () = self.shared.stopped() => Err(Stopped),
+            response = self.handle(inbound) => response,
+            _ = self.shared.ended() => Err(Stopped),
         }
     }
 
-    /// Answers a request, as Spin's HTTP trigger does: 404 without a body where no component has the route, 500
-    /// without a body when the guest fails; the log says why. Does not ask whether the pod is stopped.
-    pub async fn handle(&self, inbound: Inbound) -> Response<Body> {
+    /// Does not ask first whether the pod has ended, but says so if it ends meanwhile.
+    async fn handle(&self, inbound: Inbound) -> Result<Response<Body>, Stopped> {
         let Inbound { mut request, depth, peer } = inbound;
         let uri = request.uri().clone();
         let well_known = uri.path().strip_prefix(WELL_KNOWN);
@@ -230,34 +242,67 @@ impl Pod {
         let Some(route) = route else {
             // A pod that is out of CPU time answers nothing, but what costs it none does not wait for what does.
             self.shared.cpu.thawed().await;
-            return match well_known {
+            return Ok(match well_known {
                 Some("health") => Response::new("OK".into()),
                 _ => empty(StatusCode::NOT_FOUND),
-            };
+            });
         };
         add_spin_headers(request.headers_mut(), &uri, &route, peer);
         match guest::respond(&self.shared, route.component, request, depth).await {
-            Ok(response) => response,
+            Ok(response) => Ok(response),
+            // Not this request has failed: its process is gone.
+            Err(_) if self.shared.has_ended() => Err(Stopped),
             Err(error) => {
                 self.shared.complain(&format!("{}: {error}", uri.path()));
-                empty(match error {
+                Ok(empty(match error {
                     GuestError::NoInstance(_) => StatusCode::SERVICE_UNAVAILABLE,
                     _ => StatusCode::INTERNAL_SERVER_ERROR,
-                })
+                }))
             }
         }
     }
 }
 
 impl Shared {
-    /// Waits until the pod is stopped.
-    pub(crate) async fn stopped(&self) {
+    /// Waits until the pod has ended.
+    pub(crate) async fn ended(&self) -> Ended {
+        let mut ended = self.ended.subscribe();
+        let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| *why);
         // The sender is in `self`: it cannot be gone.
-        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+        why.unwrap_or(Ended::Stopped)
     }
 
-    /// Says something in the pod's log, where the shim too would say it.
+    fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// Ends the pod, once.
+    fn end(&self, why: Ended) {
+        if self.ended.send_if_modified(|ended| ended.is_none() && ended.replace(why).is_none()) {
+            self.logs.end();
+        }
+    }
+
+    /// An instance holds more memory; whether the pod may have it. If not, the pod has ended.
+    pub(crate) fn hold(&self, bytes: u64) -> bool {
+        let before = self.memory.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.memory_limit;
+        if !fits {
+            self.end(Ended::OutOfMemory);
+        }
+        fits
+    }
+
+    /// An instance holds less.
+    pub(crate) fn let_go(&self, bytes: u64) {
+        self.memory.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Says something in the pod's log, where the shim too would say it. A pod that has ended says nothing any more.
     pub(crate) fn complain(&self, text: &str) {
+        if self.has_ended() {
+            return;
+        }
         for line in text.lines() {
             self.logs.push(LogStream::Stderr, line.as_bytes());
         }

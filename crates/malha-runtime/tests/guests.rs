@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_runtime::{
-    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
+    App, Body, CallError, Caller, Ended, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
     StateFolder, Stopped, project_manifest,
 };
 use malha_world::{Work, World};
@@ -92,7 +92,7 @@ fn request(path: &str, headers: &[(&str, &str)]) -> Inbound {
 }
 
 async fn get(pod: &Pod, path: &str) -> Response<Body> {
-    pod.handle(request(path, &[])).await
+    pod.answer(request(path, &[])).await.unwrap()
 }
 
 async fn text(response: Response<Body>) -> String {
@@ -175,7 +175,7 @@ async fn time_on_the_cpu_is_counted() {
 /// A pod with a limit of CPU time, in a world where each request costs its guest `cost`.
 fn slow_pod(millis: u64, cost: Duration) -> Pod {
     let world = World { work: Work::Fixed(cost), ..World::simulated(0, 1) };
-    start(world, Arc::new(Echo), PodLimits { cpu: Some(millis) })
+    start(world, Arc::new(Echo), PodLimits { cpu: Some(millis), ..PodLimits::default() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ async fn a_pod_out_of_time_answers_no_probe_and_makes_no_instance() {
 #[tokio::test]
 async fn an_endless_loop_within_a_limit_ends_all_the_same() {
     // 250 ms of real time on a processor, of which the pod has 50 in each 100 ms.
-    let pod = start(World::real(), Arc::new(Echo), PodLimits { cpu: Some(500) });
+    let pod = start(World::real(), Arc::new(Echo), PodLimits { cpu: Some(500), ..PodLimits::default() });
     let begin = tokio::time::Instant::now();
     assert_eq!(get(&pod, "/loop").await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(begin.elapsed() >= Duration::from_millis(400), "{:?}", begin.elapsed());
@@ -247,7 +247,7 @@ async fn a_request_body_streams_through() {
     *inbound.request.method_mut() = http::Method::POST;
     let sent = "all the way and back ".repeat(20_000);
     *inbound.request.body_mut() = Bytes::from(sent.clone()).into();
-    assert_eq!(text(pod.handle(inbound).await).await, sent);
+    assert_eq!(text(pod.answer(inbound).await.unwrap()).await, sent);
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,7 +277,7 @@ async fn calls_go_out_through_the_pods_outbound() {
         ("http://refuses/", "ConnectionRefused"),
         ("http://never/", "no response in time"),
     ] {
-        let body = text(pod.handle(request("/call", &[("x-call", url)])).await).await;
+        let body = text(pod.answer(request("/call", &[("x-call", url)])).await.unwrap()).await;
         assert!(body.contains(want), "{url} gives {body}");
     }
 }
@@ -287,7 +287,7 @@ async fn a_chain_of_calls_without_end_is_refused() {
     let pod = pod();
     let mut inbound = request("/ok", &[]);
     inbound.depth = 8;
-    assert_eq!(pod.handle(inbound).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(pod.answer(inbound).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(log(&pod).contains("too long"));
 }
 
@@ -317,7 +317,7 @@ impl Outbound for Neighbour {
     ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, CallError>> + Send>> {
         let pod = self.0.get().unwrap().clone();
         let peer = SocketAddr::from(([127, 0, 0, 6], 0));
-        Box::pin(async move { Ok(pod.handle(Inbound { request, depth: caller.depth, peer }).await) })
+        Box::pin(async move { Ok(pod.answer(Inbound { request, depth: caller.depth, peer }).await.unwrap()) })
     }
 }
 
@@ -330,7 +330,7 @@ async fn a_callee_goes_on_while_its_caller_still_sends() {
     *inbound.request.method_mut() = http::Method::POST;
     inbound.depth = 1;
     *inbound.request.body_mut() = Body::boxed(Channel(receiver));
-    let response = pod.handle(inbound).await;
+    let response = pod.answer(inbound).await.unwrap();
     // No more chunks than may lie between the two without a reader.
     for _ in 0..30 {
         sender.send(Bytes::from_static(&[b'x'; 1024])).await.unwrap();
@@ -363,7 +363,7 @@ async fn a_guest_calls_a_guest() {
     for (url, want) in
         [("http://other/ok", "200\nok"), ("http://other/trap", "500\n"), ("http://other/stream", "200\n")]
     {
-        let body = text(caller.handle(request("/call", &[("x-call", url)])).await).await;
+        let body = text(caller.answer(request("/call", &[("x-call", url)])).await.unwrap()).await;
         assert!(body.starts_with(want), "{url} gives {body}");
     }
 }
@@ -403,6 +403,66 @@ async fn a_pod_that_is_stopped_cuts_what_is_under_way_and_takes_nothing_new() {
     assert!(pod.logs().read(0).ended);
 }
 
+/// A pod whose calls nobody answers, and which may have so much memory.
+fn pod_with_memory(bytes: u64) -> Pod {
+    start(World::simulated(0, 1), Arc::new(Silence), PodLimits { memory: Some(bytes), ..PodLimits::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_instances_hold_too_much_together_is_killed_and_cuts_what_is_under_way() {
+    // Half of what a single instance may have.
+    let pod = pod_with_memory(16 << 20);
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let mut inbound = request("/echo", &[]);
+    *inbound.request.method_mut() = http::Method::POST;
+    *inbound.request.body_mut() = Body::boxed(Channel(receiver));
+    let begun = pod.answer(inbound).await.unwrap();
+    sender.send(Bytes::from_static(b"half of it")).await.unwrap();
+    let ask = |path| {
+        let pod = pod.clone();
+        tokio::spawn(async move { pod.answer(request(path, &[("x-call", "http://other/")])).await.map(|_| ()) })
+    };
+    let waiting = ask("/call");
+    tokio::task::yield_now().await;
+    assert_eq!(ask("/memory").await.unwrap(), Err(Stopped), "no status: the process is gone");
+    assert_eq!(waiting.await.unwrap(), Err(Stopped));
+    assert!(begun.into_body().collect().await.is_err(), "half a body is no body");
+    assert_eq!(pod.ended().await, Ended::OutOfMemory);
+    assert_eq!(ask("/ok").await.unwrap(), Err(Stopped));
+    // What is killed says nothing; and being stopped afterwards, as every container is, changes nothing.
+    assert_eq!(log(&pod), "");
+    pod.stop();
+    assert_eq!((pod.ended().await, pod.memory()), (Ended::OutOfMemory, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_greedy_instance_below_the_pods_limit_costs_its_own_request() {
+    let pod = pod_with_memory(64 << 20);
+    assert_eq!(get(&pod, "/memory").await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(log(&pod).contains("more memory than 33554432 bytes"));
+    assert_well(&pod).await;
+    assert_eq!(pod.memory(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_that_wait_are_charged_what_they_touch() {
+    // As many as fit into the limit of `k8s/01-composition.yml`, each with 4 MiB laid out: 1.2 GiB.
+    let pod = pod_with_memory(128_000_000);
+    let waiting: Vec<_> = (0..300)
+        .map(|_| {
+            let pod = pod.clone();
+            tokio::spawn(async move { pod.answer(request("/call", &[("x-call", "http://other/")])).await.map(|_| ()) })
+        })
+        .collect();
+    // Each may be interrupted by the ticker, some times on a busy machine.
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pod.memory(), 300 * (128 << 10));
+    assert_well(&pod).await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 #[tokio::test(start_paused = true)]
 async fn guests_whose_clients_left_give_their_slots_back() {
     let pod = pod();
@@ -411,7 +471,7 @@ async fn guests_whose_clients_left_give_their_slots_back() {
         *inbound.request.method_mut() = http::Method::POST;
         let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
         *inbound.request.body_mut() = Body::boxed(Channel(receiver));
-        drop(pod.handle(inbound).await);
+        drop(pod.answer(inbound).await.unwrap());
         // The client never sends the body that it promised.
         std::mem::forget(sender);
     }

@@ -79,7 +79,7 @@ fn pod_at(state: StateFolder) -> Pod {
 async fn send(pod: &Pod, path: &str, label: &str, script: &str) -> Response<Body> {
     let request = Request::post(path).header("host", "stores").header("x-label", label);
     let request = request.body(script.to_owned().into()).unwrap();
-    pod.handle(Inbound { request, depth: 0, peer: SocketAddr::from(([127, 0, 0, 6], 0)) }).await
+    pod.answer(Inbound { request, depth: 0, peer: SocketAddr::from(([127, 0, 0, 6], 0)) }).await.unwrap()
 }
 
 /// What the guest answers to a script for the store `default`.

@@ -25,6 +25,6 @@ pub(crate) async fn serve(pod: &Pod, stream: Box<dyn PodStream>) {
     tokio::select! {
         // How it ends is its client's business.
         _ = connection => {}
-        () = pod.stopped() => {}
+        _ = pod.ended() => {}
     }
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
 use malha_cluster::{
-    ConnectError, Connecting, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, PodStream, ProbeRequest,
+    ConnectError, Connecting, Exit, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, PodStream, ProbeRequest,
     StartError, Usage,
 };
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{App, Body, Engine, ImageError, Inbound, Logs, Pod, PodLimits, PodOptions, StateFolder, Stopped};
+use malha_runtime::{
+    App, Body, Ended, Engine, ImageError, Inbound, Logs, Pod, PodLimits, PodOptions, StateFolder, Stopped,
+};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
@@ -98,13 +100,21 @@ impl Node for LocalNode {
             environment: &request.env,
             world: self.world.clone(),
             outbound: Arc::new(self.mesh.sidecar(Arc::new(workload), request.ip.into())),
-            limits: PodLimits { cpu: request.limits.cpu },
+            limits: PodLimits { cpu: request.limits.cpu, memory: request.limits.memory },
             state: StateFolder::Temporary,
         };
         let pod = Pod::start(&self.engine, &app, options)
             .map_err(|error| StartError::new("RunContainerError", error.to_string()))?;
         self.running.lock().push(pod.clone());
         Ok(pod)
+    }
+
+    async fn ended(&self, pod: &Pod) -> Option<Exit> {
+        match pod.ended().await {
+            Ended::Stopped => None,
+            // The kernel kills the shim; its reason is not `OOMKilled`, as it would be of a Linux container.
+            Ended::OutOfMemory => Some(Exit::killed()),
+        }
     }
 
     fn log(&self, pod: &Pod) -> Arc<dyn Log> {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::address::PodAddresses;
 use crate::events::{Component, EventKind, Happening};
 use crate::log::Log;
-use crate::node::{PodRequest, ProbeRequest, StartError};
+use crate::node::{Exit, PodRequest, ProbeRequest, StartError};
 use crate::object::Key;
 use crate::store::Store;
 
@@ -59,8 +59,8 @@ enum Stage<P> {
     Running(Run<P>),
     /// It is to end: `preStop` has until then.
     Ending(Run<P>, Instant, End),
-    /// The node stops it.
-    Stopping(Time, End),
+    /// The node stops it; how it has ended then.
+    Stopping(Time, End, Exit),
     /// It has ended for good.
     Ended,
 }
@@ -75,6 +75,8 @@ enum Wait {
     Image(StartError, Instant, bool),
     /// It did not start: the kubelet is about to notice.
     Failed(StartError, Instant),
+    /// It ended by itself: the kubelet is about to notice.
+    Exited(Instant),
     /// It ended too often of late.
     BackOff(Instant),
 }
@@ -86,6 +88,8 @@ struct Run<P> {
     image: Option<String>,
     at: Time,
     probes: Probes,
+    /// How it ended while it was to end anyway.
+    exit: Option<Exit>,
 }
 
 /// Why a container ends, and so what comes then.
@@ -109,6 +113,8 @@ pub(crate) struct Todo<P> {
     pub(crate) happenings: Vec<Happening>,
     pub(crate) start: Option<PodRequest>,
     pub(crate) stop: Option<P>,
+    /// What runs since this turn, and which run it is: it may end by itself.
+    pub(crate) watch: Option<(i32, P)>,
     pub(crate) probes: Vec<ProbeTask<P>>,
     /// The pod has ended its deletion.
     pub(crate) gone: bool,
@@ -131,7 +137,15 @@ pub(crate) struct ProbeTask<P> {
 
 impl<P> Default for Todo<P> {
     fn default() -> Self {
-        Self { happenings: Vec::new(), start: None, stop: None, probes: Vec::new(), gone: false, again: None }
+        Self {
+            happenings: Vec::new(),
+            start: None,
+            stop: None,
+            watch: None,
+            probes: Vec::new(),
+            gone: false,
+            again: None,
+        }
     }
 }
 
@@ -194,7 +208,7 @@ impl<P: Clone> Worker<P> {
     pub(crate) fn look(&mut self, with: &mut Surroundings<'_>, todo: &mut Todo<P>) {
         while self.step(with, todo) {}
         todo.again = match &self.stage {
-            Stage::Waiting(Wait::Failed(_, until) | Wait::BackOff(until)) => Some(*until),
+            Stage::Waiting(Wait::Failed(_, until) | Wait::Exited(until) | Wait::BackOff(until)) => Some(*until),
             Stage::Waiting(Wait::Image(_, failed, pausing)) => {
                 Some(*failed + if *pausing { self.pulls.delay() } else { NOTICED })
             }
@@ -232,11 +246,7 @@ impl<P: Clone> Worker<P> {
                 }
                 false
             }
-            Stage::Waiting(Wait::Failed(_, until)) if now >= *until => {
-                let failed = self.finished.unwrap_or(now);
-                self.again(failed, failed, with, todo)
-            }
-            Stage::Waiting(Wait::BackOff(until)) if now >= *until => {
+            Stage::Waiting(Wait::Failed(_, until) | Wait::Exited(until) | Wait::BackOff(until)) if now >= *until => {
                 let failed = self.finished.unwrap_or(now);
                 self.again(failed, failed, with, todo)
             }
@@ -267,10 +277,10 @@ impl<P: Clone> Worker<P> {
                     return false;
                 };
                 todo.stop = Some(run.pod);
-                self.stage = Stage::Stopping(run.at, then);
+                self.stage = Stage::Stopping(run.at, then, run.exit.unwrap_or_else(Exit::told));
                 false
             }
-            Stage::Stopping(_, then) if deleted => {
+            Stage::Stopping(_, then, _) if deleted => {
                 *then = End::Deletion;
                 false
             }
@@ -332,7 +342,8 @@ impl<P: Clone> Worker<P> {
                 self.log_before = self.log.replace(log);
                 self.endpoints.clear();
                 let probes = Probes::new(container, with.now);
-                self.stage = Stage::Running(Run { pod, image, at: with.time.clone(), probes });
+                todo.watch = Some((self.restarts, pod.clone()));
+                self.stage = Stage::Running(Run { pod, image, at: with.time.clone(), probes, exit: None });
                 None
             }
             (Ok((pod, _)), None) => Some(pod),
@@ -381,17 +392,9 @@ impl<P: Clone> Worker<P> {
 
     /// The node has stopped the container.
     pub(crate) fn stopped(&mut self, with: &mut Surroundings<'_>, todo: &mut Todo<P>) {
-        let Stage::Stopping(at, then) = &self.stage else { return };
+        let Stage::Stopping(at, then, exit) = &self.stage else { return };
         let then = *then;
-        self.last = Some(ContainerStateTerminated {
-            // The shim ends with 0 when it is told to.
-            exit_code: 0,
-            reason: Some("Completed".to_owned()),
-            started_at: Some(at.clone()),
-            finished_at: Some(with.time.clone()),
-            container_id: Some(self.container_id()),
-            ..ContainerStateTerminated::default()
-        });
+        self.last = Some(self.terminated(exit, at, with));
         let before = self.finished.replace(with.now);
         if then == End::Deletion || policy(with.pod) == "Never" {
             self.stage = Stage::Ended;
@@ -402,6 +405,43 @@ impl<P: Clone> Worker<P> {
         match before {
             Some(before) => drop(self.again(before, with.now, with, todo)),
             None => self.restart(with, todo),
+        }
+    }
+
+    /// The container has ended by itself.
+    pub(crate) fn exited(&mut self, of: i32, exit: Exit, with: &Surroundings<'_>, todo: &mut Todo<P>) {
+        if of != self.restarts {
+            return;
+        }
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Running(run) => {
+                self.last = Some(self.terminated(&exit, &run.at, with));
+                self.finished = Some(with.now);
+                let stays = match policy(with.pod) {
+                    "Never" => true,
+                    "OnFailure" => exit.code == 0,
+                    _ => false,
+                };
+                if !stays {
+                    self.stage = Stage::Waiting(Wait::Exited(with.now + NOTICED));
+                }
+                todo.stop = Some(run.pod);
+            }
+            Stage::Ending(run, until, then) => {
+                self.stage = Stage::Ending(Run { exit: Some(exit), ..run }, until, then);
+            }
+            other => self.stage = other,
+        }
+    }
+
+    fn terminated(&self, exit: &Exit, started: &Time, with: &Surroundings<'_>) -> ContainerStateTerminated {
+        ContainerStateTerminated {
+            exit_code: exit.code,
+            reason: Some(exit.reason.clone()),
+            started_at: Some(started.clone()),
+            finished_at: Some(with.time.clone()),
+            container_id: Some(self.container_id()),
+            ..ContainerStateTerminated::default()
         }
     }
 
@@ -522,7 +562,7 @@ impl<P: Clone> Worker<P> {
             Stage::Running(run) | Stage::Ending(run, ..) => (run.probes.ready(), run.probes.started()),
             _ => (false, false),
         };
-        let terminated = matches!(self.stage, Stage::Ended);
+        let terminated = matches!(self.stage, Stage::Ended | Stage::Waiting(Wait::Exited(_)));
         let view = View {
             phase: self.phase(),
             ip: self.ip,
@@ -572,11 +612,13 @@ impl<P: Clone> Worker<P> {
                 );
                 waiting("CrashLoopBackOff", Some(message))
             }
-            Stage::Running(Run { at, .. }) | Stage::Ending(Run { at, .. }, ..) | Stage::Stopping(at, _) => {
+            Stage::Running(Run { at, .. }) | Stage::Ending(Run { at, .. }, ..) | Stage::Stopping(at, ..) => {
                 let running = ContainerStateRunning { started_at: Some(at.clone()) };
                 ContainerState { running: Some(running), ..ContainerState::default() }
             }
-            Stage::Ended => ContainerState { terminated: self.last.clone(), ..ContainerState::default() },
+            Stage::Ended | Stage::Waiting(Wait::Exited(_)) => {
+                ContainerState { terminated: self.last.clone(), ..ContainerState::default() }
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::controllers::Task;
 use crate::kubelet::probes::{Answer, ProbeKind};
 use crate::kubelet::worker::{Surroundings, Todo, Worker};
 use crate::log::Log;
-use crate::node::StartError;
+use crate::node::{Exit, StartError};
 use crate::object::{Key, Stored};
 use crate::registry::Deletion;
 
@@ -21,6 +21,8 @@ pub(crate) enum Report<P> {
     Started { uid: String, result: Result<(P, Arc<dyn Log>), StartError> },
     /// A stop.
     Stopped { uid: String },
+    /// The end of a run by itself.
+    Exited { uid: String, run: i32, exit: Exit },
     /// A probe of a run.
     Probed { uid: String, run: i32, kind: ProbeKind, answer: Answer, awaited: bool },
 }
@@ -31,6 +33,7 @@ impl<P> Report<P> {
         match self {
             Self::Started { .. } | Self::Stopped { .. } => true,
             Self::Probed { awaited, .. } => *awaited,
+            Self::Exited { .. } => false,
         }
     }
 }
@@ -51,6 +54,9 @@ impl<P: Clone> State<P> {
                 self.work.stop.extend(unwanted.map(|pod| (uid, pod)));
             }
             Report::Stopped { uid } => self.turn(&uid, Worker::stopped),
+            Report::Exited { uid, run, exit } => {
+                self.turn(&uid, |worker, with, todo| worker.exited(run, exit, with, todo));
+            }
             Report::Probed { uid, run, kind, answer, .. } => {
                 self.turn(&uid, |worker, with, todo| worker.probed(run, kind, &answer, with, todo));
             }
@@ -99,6 +105,7 @@ impl<P: Clone> State<P> {
         }
         self.work.start.extend(todo.start);
         self.work.stop.extend(todo.stop.map(|pod| (uid.to_owned(), pod)));
+        self.work.watch.extend(todo.watch.map(|(run, pod)| (uid.to_owned(), run, pod)));
         self.work.probes.extend(todo.probes);
         if let Some(at) = todo.again {
             self.timers.add(at, Task::Pod(key.clone()));

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, Method};
 use malha_cluster::{
-    Applied, Cluster, Error, Key, Kind, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, ProbeRequest,
+    Applied, Cluster, Error, Exit, Key, Kind, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, ProbeRequest,
     StartError, Usage,
 };
 use malha_manifest::parse_manifests;
@@ -44,6 +44,8 @@ pub(crate) struct Account {
     pub(crate) called: BTreeMap<String, f64>,
     /// How often somebody asked what pods use.
     pub(crate) measured: usize,
+    /// The runs that are over, those that ended by themselves with how they did.
+    over: watch::Sender<Vec<(Pod, Option<Exit>)>>,
 }
 
 impl Account {
@@ -65,6 +67,13 @@ impl Account {
 }
 
 impl FakeNode {
+    /// Has every container that runs killed, as one that has used up its memory.
+    pub(crate) fn kill(&self) {
+        let account = self.0.lock();
+        let killed = account.running.values().map(|pod| (Arc::clone(pod), Some(Exit::killed())));
+        account.over.send_modify(|over| over.extend(killed));
+    }
+
     /// Sets how much processor time all pods together use in a second from now on.
     pub(crate) fn load(&self, each_second: Duration) {
         let mut account = self.0.lock();
@@ -149,8 +158,17 @@ impl Node for FakeNode {
         Machine { nodes: Nodes { count, processors: 4, memory: 8 << 30 }, ..Machine::default() }
     }
 
+    async fn ended(&self, pod: &Pod) -> Option<Exit> {
+        let mut over = self.0.lock().over.subscribe();
+        let of = |over: &Vec<(Pod, Option<Exit>)>| {
+            over.iter().find(|(other, _)| Arc::ptr_eq(other, pod)).map(|(_, exit)| exit.clone())
+        };
+        of(&*over.wait_for(|over| of(over).is_some()).await.ok()?)?
+    }
+
     async fn stop(&self, pod: Pod) {
         let mut account = self.0.lock();
+        account.over.send_modify(|over| over.push((Arc::clone(&pod), None)));
         account.count();
         if account.running.remove(&pod.uid).is_none() {
             account.faults.push(format!("{} was stopped and did not run", pod.name));

@@ -215,6 +215,65 @@ async fn liveness_that_fails_starts_the_container_again_with_a_log_of_its_own() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_ends_by_itself_is_started_again_with_a_back_off() {
+    let harness = Harness::new();
+    let start = Instant::now();
+    harness.apply(&(deployment("posts", 1, "workshop:0.0.1", "") + &service("posts", ""))).await;
+    let key = Key::new(Kind::Pod, "default", pod(&harness).metadata.name.unwrap());
+    let (mut states, mut restarts) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        harness.node.kill();
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        // Out of the endpoints at once, and to be seen for what it is until the kubelet has noticed.
+        let ended = container(&harness).state.unwrap().terminated.unwrap();
+        assert_eq!((ended.exit_code, ended.reason.as_deref()), (137, Some("Error")));
+        assert!(!is_ready(&harness) && pod(&harness).status.unwrap().phase.as_deref() == Some("Running"));
+        assert_eq!(harness.behind("posts-service", 80), Some(vec![]));
+        let killed = Instant::now();
+        // A little more than whole seconds, so that what is due then is done.
+        sleep(Duration::from_millis(2_010)).await;
+        states.push(state(&harness));
+        while state(&harness) != "Running" {
+            wait(1).await;
+        }
+        restarts.push(killed.elapsed().as_secs());
+        let last = container(&harness).last_state.unwrap().terminated.unwrap();
+        assert_eq!((last.exit_code, last.reason.as_deref()), (137, Some("Error")));
+        assert!(is_ready(&harness) && harness.behind("posts-service", 80).unwrap().len() == 1);
+        assert!(harness.cluster.log(&key, true).is_some());
+    }
+    // The first time as soon as it is noticed, then 10 s after the end, 20 s, …
+    assert_eq!(states, ["Running", "CrashLoopBackOff", "CrashLoopBackOff", "CrashLoopBackOff"]);
+    assert_eq!(restarts, [2, 10, 20, 40]);
+    assert_eq!(container(&harness).restart_count, 4);
+    let back_off = format!("BackOff: Back-off restarting failed container app in pod {}", key.name);
+    assert!(told(&harness).iter().any(|event| event.starts_with(&back_off)), "{:?}", told(&harness));
+    assert!(start.elapsed() < Duration::from_secs(90));
+    assert!(harness.node.0.lock().faults.is_empty(), "{:?}", harness.node.0.lock().faults);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_dies_while_it_is_to_end_is_not_said_to_have_completed() {
+    let harness = Harness::new();
+    let more = "        lifecycle: {preStop: {sleep: {seconds: 5}}}
+        livenessProbe: {httpGet: {path: /live, port: 80}, periodSeconds: 5, failureThreshold: 1}";
+    harness.apply(&deployment("posts", 1, "workshop:0.0.1", more)).await;
+    harness.node.0.lock().health.insert("/live".into(), 500);
+    wait(6).await;
+    harness.node.kill();
+    wait(6).await;
+    let last = container(&harness).last_state.unwrap().terminated.unwrap();
+    assert_eq!((last.exit_code, container(&harness).restart_count), (137, 1));
+    // One that nobody wants any more does not come back.
+    harness.node.kill();
+    harness.delete(Kind::Deployment, "posts").await.unwrap();
+    wait(60).await;
+    assert!(harness.cluster.pods().is_empty() && harness.node.0.lock().running.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_never_starts_again_is_not_said_to() {
     let harness = Harness::new();
     let probe = "        livenessProbe: {httpGet: {path: /live, port: 80}, periodSeconds: 5, failureThreshold: 2}";

@@ -96,7 +96,8 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.containers[].readinessProbe", ActsOn),
     ("Deployment", "spec.template.spec.containers[].startupProbe", ActsOn),
     ("Deployment", "spec.template.spec.containers[].resources.limits.cpu", ActsOn),
-    ("Deployment", "spec.template.spec.containers[].resources.limits", NotYet),
+    ("Deployment", "spec.template.spec.containers[].resources.limits.memory", ActsOn),
+    ("Deployment", "spec.template.spec.containers[].resources.limits.ephemeral-storage", NO_FILES),
     // By autoscalers, whose percentages are of it, and by the scheduler.
     ("Deployment", "spec.template.spec.containers[].resources.requests", ActsOn),
     ("Deployment", "spec.template.spec.containers[].terminationMessagePath", NO_FILES),

@@ -87,7 +87,7 @@ impl LonePod {
 
     pub(crate) async fn send(&self, call: Call) -> Answer {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Answer::read(self.pod.handle(Inbound { request: call.request(), depth: 0, peer }).await).await
+        Answer::read(self.pod.answer(Inbound { request: call.request(), depth: 0, peer }).await.unwrap()).await
     }
 
     /// What the services were asked, oldest first: URL and headers.
