@@ -260,7 +260,7 @@ impl<N: Node> Inner<N> {
     fn change<R>(self: &Arc<Self>, write: impl FnOnce(&mut State<N::Pod>) -> R) -> R {
         let mut state = self.state.lock();
         let result = write(&mut state);
-        let Work { snapshot, stop, start, watch, probes } = state.settle();
+        let Work { snapshot, stop, start, watch, probes, discard } = state.settle();
         // Under the lock, so that a watcher never sees zero between the write and the start that follows from it.
         let more = start.len() + stop.len() + probes.iter().filter(|probe| probe.awaited).count();
         self.busy.send_if_modified(|count| {
@@ -268,6 +268,10 @@ impl<N: Node> Inner<N> {
             more > 0
         });
         snapshot.into_iter().for_each(&self.publish);
+        // Under the lock too: what takes the name of something that was discarded is new.
+        for volume in &discard {
+            self.node.discard(volume);
+        }
         let version = state.registry.store().version();
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
         let wake = state.next_wake();

@@ -54,7 +54,7 @@ pub use control::ControlPlane;
 pub use error::{Cause, Error, qualified};
 pub use events::EventKind;
 pub use log::{Log, LogLine, LogPage, Silence};
-pub use node::{Exit, Limits, Machine, Node, Nodes, PodRequest, ProbeRequest, StartError};
+pub use node::{Exit, Limits, Machine, Node, Nodes, PodRequest, ProbeRequest, StartError, StateMount, Volume};
 pub use object::{
     AuthorizationPolicy, DestinationRule, Gateway, Istio, Key, Kind, Object, PeerAuthentication, RequestAuthentication,
     ServiceEntry, Sidecar, Stored, VirtualService,

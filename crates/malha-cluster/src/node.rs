@@ -56,6 +56,12 @@ pub trait Node: Send + Sync + 'static {
         None
     }
 
+    /// Forgets what a volume holds: whoever it belonged to is gone. The cluster is locked meanwhile, so that what takes long
+    /// has to go on by itself. The node keeps nothing, unless it says otherwise.
+    fn discard(&self, volume: &Volume) {
+        let _ = volume;
+    }
+
     /// What the node is made of.
     fn machine(&self) -> Machine {
         Machine::default()
@@ -170,6 +176,39 @@ pub struct PodRequest {
     pub ports: Vec<u16>,
     /// What it may use.
     pub limits: Limits,
+    /// What the container finds at `/.spin`, where Spin keeps its stores.
+    pub state: StateMount,
+}
+
+/// A place on the node that keeps files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Volume {
+    /// All that `emptyDir`s of the pod with this uid hold: it outlives containers, and goes with the pod.
+    Pod(String),
+    /// What is behind a claim: it outlives pods.
+    Claim {
+        /// Namespace of the claim.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A container's `/.spin`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StateMount {
+    /// Nothing is mounted there: part of the container's own file system, which goes with it.
+    #[default]
+    Root,
+    /// It cannot be written to.
+    ReadOnly,
+    /// A folder of a volume.
+    Volume {
+        /// The volume.
+        volume: Volume,
+        /// The folder within it: relative, and without `..`.
+        path: String,
+    },
 }
 
 /// `resources` of a container.
@@ -200,6 +239,7 @@ impl fmt::Debug for PodRequest {
             .field("env (names)", &names)
             .field("ports", &self.ports)
             .field("limits", &self.limits)
+            .field("state", &self.state)
             .finish()
     }
 }
@@ -251,6 +291,7 @@ mod tests {
             env: vec![("JWT_PRIVATE_KEY".into(), "hunter2".into())],
             ports: vec![80],
             limits: Limits::default(),
+            state: StateMount::Root,
         };
         let text = format!("{request:?}");
         assert!(text.contains("JWT_PRIVATE_KEY") && !text.contains("hunter2"), "{text}");

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::events::{self, Component, EventKind, Events, Happening};
 use crate::kubelet::machine;
 use crate::kubelet::worker::{ProbeTask, Worker};
-use crate::node::{Machine, PodRequest};
+use crate::node::{Machine, PodRequest, Volume};
 use crate::object::{Key, Kind, Object, ServiceEntry, Stored};
 use crate::pilot::{self, Finding};
 use crate::registry::{BUILT_IN, Deletion, Part, Registry};
@@ -71,11 +71,20 @@ pub(crate) struct Work<P> {
     /// What runs from now on, with the uid of its pod and which of its runs it is.
     pub(crate) watch: Vec<(String, i32, P)>,
     pub(crate) probes: Vec<ProbeTask<P>>,
+    /// What nobody can ask for any more.
+    pub(crate) discard: Vec<Volume>,
 }
 
 impl<P> Default for Work<P> {
     fn default() -> Self {
-        Self { snapshot: None, stop: Vec::new(), start: Vec::new(), watch: Vec::new(), probes: Vec::new() }
+        Self {
+            snapshot: None,
+            stop: Vec::new(),
+            start: Vec::new(),
+            watch: Vec::new(),
+            probes: Vec::new(),
+            discard: Vec::new(),
+        }
     }
 }
 
@@ -269,6 +278,7 @@ impl<P: Clone> State<P> {
             Object::Pod(_) if change.kind == ChangeKind::Deleted => {
                 self.mesh_changed |= self.selects_pods();
                 self.drop_worker(change.object.uid());
+                self.work.discard.push(Volume::Pod(change.object.uid().to_owned()));
             }
             // The pods of a Service are its EndpointSlices' business.
             Object::Pod(pod) => {

@@ -21,6 +21,7 @@ use crate::doors::{self, Door, Doors, Turn};
 use crate::keeper::KeyKeeper;
 use crate::node::LocalNode;
 use crate::source::Source;
+use crate::volumes::Volumes;
 
 /// Lines on a Gateway for people to try, `$GATEWAY` standing for its URL.
 const TRY: &str = "malha/try";
@@ -29,19 +30,26 @@ const TRY: &str = "malha/try";
 pub struct Plan {
     objects: Vec<LoadedObject>,
     nodes: Nodes,
+    volumes: Volumes,
 }
 
 impl Plan {
     /// Reads the manifests. Nothing that has an error is in the plan; everything found is said.
     pub fn load(inputs: &[Input]) -> (Self, Vec<Diagnostic>) {
         let loaded = load(inputs);
-        (Self { objects: loaded.objects, nodes: Nodes::default() }, loaded.diagnostics)
+        (Self { objects: loaded.objects, nodes: Nodes::default(), volumes: Volumes::default() }, loaded.diagnostics)
     }
 
     /// For a cluster of these nodes.
     #[must_use]
     pub fn on_nodes(self, nodes: Nodes) -> Self {
         Self { nodes, ..self }
+    }
+
+    /// With the volumes of its pods in a certain place.
+    #[must_use]
+    pub fn keeping(self, volumes: Volumes) -> Self {
+        Self { volumes, ..self }
     }
 
     /// Images that Deployments of Spin applications name, each with the place that names it first. Pods of another runtime
@@ -105,7 +113,7 @@ impl Running {
     ) -> (Self, Vec<Result<Applied, Error>>) {
         let pods = Arc::<Mutex<Vec<Pod>>>::default();
         let node = LocalNode::new(engine, images.into(), world.clone(), mesh.clone(), Arc::clone(&pods));
-        let node = node.as_nodes(plan.nodes);
+        let node = node.as_nodes(plan.nodes).keeping(plan.volumes);
         let published = mesh.clone();
         let cluster = Cluster::new(node, &world, move |snapshot| published.publish(snapshot));
         cluster.write(|registry| {

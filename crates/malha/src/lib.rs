@@ -18,6 +18,7 @@ mod private;
 mod project;
 mod screen;
 mod source;
+mod volumes;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ pub use doors::{Door, Turn};
 pub use node::LocalNode;
 pub use project::Project;
 pub use source::Source;
+pub use volumes::Volumes;
 
 use cli::{Cli, Command};
 

@@ -9,13 +9,11 @@ use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
 use malha_cluster::{
     ConnectError, Connecting, Exit, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, PodStream, ProbeRequest,
-    StartError, Usage,
+    StartError, Usage, Volume,
 };
 use malha_mesh::Mesh;
 use malha_routing::Workload;
-use malha_runtime::{
-    App, Body, Ended, Engine, ImageError, Inbound, Logs, Pod, PodLimits, PodOptions, StateFolder, Stopped,
-};
+use malha_runtime::{App, Body, Ended, Engine, ImageError, Inbound, Logs, Pod, PodLimits, PodOptions, Stopped};
 use malha_world::World;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
@@ -23,6 +21,7 @@ use tokio::task::spawn_blocking;
 
 use crate::listener;
 use crate::source::{Loaded, Source, SourceError};
+use crate::volumes::Volumes;
 
 /// As the kubelet names itself when it probes.
 const PROBER: &str = "kube-probe/1.34";
@@ -40,6 +39,7 @@ pub struct LocalNode {
     apps: Mutex<HashMap<String, Arc<OnceCell<Loaded>>>>,
     /// The pods that run, for whoever wants their logs.
     running: Arc<Mutex<Vec<Pod>>>,
+    volumes: Volumes,
     /// The nodes of a cluster that it plays.
     nodes: Nodes,
 }
@@ -47,13 +47,28 @@ pub struct LocalNode {
 impl LocalNode {
     /// A node whose pods have the images of `source`.
     pub fn new(engine: Engine, source: Source, world: World, mesh: Mesh, running: Arc<Mutex<Vec<Pod>>>) -> Self {
-        Self { engine, source, world, mesh, apps: Mutex::default(), running, nodes: Nodes::default() }
+        Self {
+            engine,
+            source,
+            world,
+            mesh,
+            apps: Mutex::default(),
+            running,
+            nodes: Nodes::default(),
+            volumes: Volumes::default(),
+        }
     }
 
     /// As these nodes of the cluster.
     #[must_use]
     pub fn as_nodes(self, nodes: Nodes) -> Self {
         Self { nodes, ..self }
+    }
+
+    /// With the volumes of pods in a certain place.
+    #[must_use]
+    pub fn keeping(self, volumes: Volumes) -> Self {
+        Self { volumes, ..self }
     }
 
     /// The application of an image, loaded once a build, where blocking is allowed: what is not in the cache is compiled.
@@ -101,7 +116,7 @@ impl Node for LocalNode {
             world: self.world.clone(),
             outbound: Arc::new(self.mesh.sidecar(Arc::new(workload), request.ip.into())),
             limits: PodLimits { cpu: request.limits.cpu, memory: request.limits.memory },
-            state: StateFolder::Temporary,
+            state: self.volumes.folder(&request.state),
         };
         let pod = Pod::start(&self.engine, &app, options)
             .map_err(|error| StartError::new("RunContainerError", error.to_string()))?;
@@ -141,6 +156,10 @@ impl Node for LocalNode {
     async fn stop(&self, pod: Pod) {
         self.running.lock().retain(|other| !other.same(&pod));
         pod.stop();
+    }
+
+    fn discard(&self, volume: &Volume) {
+        self.volumes.discard(volume);
     }
 
     async fn probe(&self, pod: &Pod, request: ProbeRequest) -> Result<u16, String> {

@@ -7,6 +7,9 @@ use malha_runtime::{Built, Engine, EngineOptions, Images, Progress};
 
 use crate::application::{self, Application, FOLDER, MANIFEST};
 
+/// Volumes of pods, in the project's folder.
+const VOLUMES: &str = ".malha/volumes";
+
 /// A folder with a `spin.toml`, the applications in `components/` below it, and the images beside it.
 #[derive(Debug)]
 pub struct Project {
@@ -84,6 +87,11 @@ impl Project {
     /// Its images.
     pub fn images(&self) -> &Images {
         &self.images
+    }
+
+    /// Where the volumes of its pods are.
+    pub fn volumes(&self) -> PathBuf {
+        self.folder.join(VOLUMES)
     }
 
     /// An engine that keeps machine code beside the images, and is otherwise as `options` say.

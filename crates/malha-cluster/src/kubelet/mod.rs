@@ -5,6 +5,7 @@
 //! | `worker` | a pod's life: start, restarts and back-off, its end in stages |
 //! | `supported` | whether malha has a part for all of it |
 //! | `env` | its environment |
+//! | `volumes` | what is mounted where Spin keeps its stores |
 //! | `probes` | when it is asked how it is, and what its answers mean |
 //! | `status` | what its status says |
 //! | `machine` | the nodes as objects |
@@ -17,6 +18,7 @@ pub(crate) mod machine;
 pub(crate) mod probes;
 pub(crate) mod status;
 mod supported;
+mod volumes;
 pub(crate) mod worker;
 
 use std::collections::BTreeMap;
@@ -58,6 +60,7 @@ pub(crate) fn request(store: &Store, pod: &Pod, ip: Ipv4Addr) -> Result<PodReque
             .filter_map(|port| u16::try_from(port.container_port).ok())
             .collect(),
         limits: limits(container).map_err(config_error)?,
+        state: volumes::state(pod, container).map_err(config_error)?,
     })
 }
 

@@ -25,6 +25,7 @@ use crate::kubeconfig::Kubeconfig;
 use crate::project::Project;
 use crate::screen::{self, seconds, table};
 use crate::source::Source;
+use crate::volumes::Volumes;
 
 /// What `malha up` loads when nothing is named.
 const DEFAULT_MANIFESTS: &str = "k8s";
@@ -67,6 +68,8 @@ async fn up(arguments: &Up, start: Instant) -> Result<()> {
     let api = bind_api(arguments.api)?;
     let engine = project.engine(EngineOptions { pod_limits: !arguments.no_limits, ..EngineOptions::default() })?;
     prepare_images(&plan, &project, &engine)?;
+    let volumes = Volumes::in_folder(&project.volumes()).context("cannot keep the volumes of pods")?;
+    let plan = plan.keeping(volumes);
 
     let gateway = sockets.first().map(|(_, socket)| socket.local_addr()).transpose()?;
     let suggestions = gateway.map(|address| plan.suggestions(&format!("http://{address}"))).unwrap_or_default();
