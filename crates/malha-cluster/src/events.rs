@@ -37,6 +37,7 @@ pub(crate) enum Component {
     EndpointSlices,
     Autoscalers,
     Budgets,
+    Volumes,
     Garbage,
 }
 
@@ -50,6 +51,7 @@ impl Component {
             Kind::Service => Self::EndpointSlices,
             Kind::HorizontalPodAutoscaler => Self::Autoscalers,
             Kind::PodDisruptionBudget => Self::Budgets,
+            Kind::PersistentVolumeClaim => Self::Volumes,
             _ => Self::Garbage,
         }
     }
@@ -63,6 +65,7 @@ impl Component {
             Self::EndpointSlices => "endpoint-slice-controller",
             Self::Autoscalers => "horizontal-pod-autoscaler",
             Self::Budgets => "controllermanager",
+            Self::Volumes => "persistentvolume-controller",
             Self::Garbage => "garbage-collector-controller",
         }
     }

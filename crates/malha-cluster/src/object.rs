@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, Namespace, Node, Pod, PodSpec, Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolumeClaim, Pod, PodSpec, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -157,6 +157,7 @@ kinds! {
     ServiceAccount "serviceaccounts" "v1" namespaced,
     ConfigMap "configmaps" "v1" namespaced,
     Secret "secrets" "v1" namespaced,
+    PersistentVolumeClaim "persistentvolumeclaims" "v1" namespaced,
     Service "services" "v1" namespaced,
     Endpoints "endpoints" "v1" namespaced,
     EndpointSlice "endpointslices.discovery.k8s.io" "discovery.k8s.io/v1" namespaced,
@@ -206,6 +207,7 @@ impl Object {
             Self::ServiceAccount(object) => codec::plain(object.as_ref()),
             Self::ConfigMap(object) => codec::plain(object.as_ref()),
             Self::Secret(object) => codec::plain(object.as_ref()),
+            Self::PersistentVolumeClaim(object) => codec::plain(object.as_ref()),
             Self::Service(object) => codec::plain(object.as_ref()),
             Self::Endpoints(object) => codec::plain(object.as_ref()),
             Self::EndpointSlice(object) => codec::plain(object.as_ref()),
@@ -373,6 +375,7 @@ impl From<LoadedObject> for Object {
             Manifest::Secret(object) => object.into_object(),
             Manifest::Service(object) => object.into_object(),
             Manifest::ServiceAccount(object) => object.into_object(),
+            Manifest::PersistentVolumeClaim(object) => object.into_object(),
             Manifest::Deployment(object) => object.into_object(),
             Manifest::HorizontalPodAutoscaler(object) => object.into_object(),
             Manifest::PodDisruptionBudget(object) => object.into_object(),

@@ -60,6 +60,7 @@ pub const RESOURCES: &[Resource] = resources! {
     ServiceAccount "" V1 "serviceaccounts" "serviceaccount" ["sa"], NONE NONE;
     ConfigMap "" V1 "configmaps" "configmap" ["cm"], NONE NONE;
     Secret "" V1 "secrets" "secret" [], NONE NONE;
+    PersistentVolumeClaim "" V1 "persistentvolumeclaims" "persistentvolumeclaim" ["pvc"], NONE STATUS;
     Service "" V1 "services" "service" ["svc"], ALL STATUS;
     Endpoints "" V1 "endpoints" "endpoints" ["ep"], NONE NONE;
     Pod "" V1 "pods" "pod" ["po"], ALL POD;

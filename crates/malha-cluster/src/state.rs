@@ -171,6 +171,12 @@ impl<P: Clone> State<P> {
             let spec = Arc::make_mut(deployment).spec.get_or_insert_default();
             spec.replicas = spec.replicas.or(replicas);
         }
+        if let (Object::PersistentVolumeClaim(claim), Object::PersistentVolumeClaim(existing)) = (&mut object, existing)
+        {
+            // Its volume stays.
+            let volume = existing.spec.as_ref().and_then(|spec| spec.volume_name.clone());
+            Arc::make_mut(claim).spec.get_or_insert_default().volume_name = volume;
+        }
         let before = self.registry.store.version();
         self.registry.update(object, Part::Whole, false)?;
         let changed = self.registry.store.version() != before;
@@ -279,6 +285,11 @@ impl<P: Clone> State<P> {
                 self.mesh_changed |= self.selects_pods();
                 self.drop_worker(change.object.uid());
                 self.work.discard.push(Volume::Pod(change.object.uid().to_owned()));
+            }
+            Object::PersistentVolumeClaim(_) if change.kind == ChangeKind::Deleted => {
+                // As the reclaim policy `Delete` has it.
+                let Key { namespace, name, .. } = change.object.key();
+                self.work.discard.push(Volume::Claim { namespace, name });
             }
             // The pods of a Service are its EndpointSlices' business.
             Object::Pod(pod) => {

@@ -44,6 +44,7 @@ const KINDS: &[Kind] = &[
     kind("Secret", CORE, Fate::CarriedOut),
     kind("Service", CORE, Fate::CarriedOut),
     kind("ServiceAccount", CORE, Fate::CarriedOut),
+    kind("PersistentVolumeClaim", CORE, Fate::CarriedOut),
     kind("Deployment", APPS, Fate::CarriedOut),
     kind("HorizontalPodAutoscaler", &["autoscaling/v2"], Fate::CarriedOut),
     kind("PodDisruptionBudget", &["policy/v1"], Fate::CarriedOut),

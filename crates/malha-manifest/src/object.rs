@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::Value as Json;
@@ -34,6 +34,8 @@ pub enum Object {
     Service(Service),
     /// v1
     ServiceAccount(ServiceAccount),
+    /// v1
+    PersistentVolumeClaim(PersistentVolumeClaim),
     /// apps/v1
     Deployment(Deployment),
     /// autoscaling/v2
@@ -92,6 +94,7 @@ impl fmt::Debug for Object {
             }
             Self::Service(object) => object.fmt(f),
             Self::ServiceAccount(object) => object.fmt(f),
+            Self::PersistentVolumeClaim(object) => object.fmt(f),
             Self::Deployment(object) => object.fmt(f),
             Self::HorizontalPodAutoscaler(object) => object.fmt(f),
             Self::PodDisruptionBudget(object) => object.fmt(f),

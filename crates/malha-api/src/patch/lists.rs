@@ -200,6 +200,10 @@ pub const RULES: &[(&str, &[(&str, Rule)])] = &[
     ),
     ("io.k8s.api.core.v1.PersistentVolumeClaimSpec", &[("accessModes", ATOMIC)]),
     (
+        "io.k8s.api.core.v1.PersistentVolumeClaimStatus",
+        &[("accessModes", ATOMIC), ("conditions", by(&["type"]).merge("type"))],
+    ),
+    (
         "io.k8s.api.core.v1.PodAffinity",
         &[
             ("preferredDuringSchedulingIgnoredDuringExecution", ATOMIC),
@@ -369,6 +373,7 @@ const ALWAYS: &[Always] = &[
     ("io.k8s.api.core.v1.NodeDaemonEndpoints", &["kubeletEndpoint"], &[]),
     ("io.k8s.api.core.v1.NodeSelector", &[], &["nodeSelectorTerms"]),
     ("io.k8s.api.core.v1.NodeStatus", &["daemonEndpoints", "nodeInfo"], &[]),
+    ("io.k8s.api.core.v1.PersistentVolumeClaim", &["metadata", "spec", "status"], &[]),
     ("io.k8s.api.core.v1.PersistentVolumeClaimSpec", &["resources"], &[]),
     ("io.k8s.api.core.v1.PersistentVolumeClaimTemplate", &["metadata", "spec"], &[]),
     ("io.k8s.api.core.v1.Pod", &["metadata", "spec", "status"], &[]),

@@ -10,7 +10,9 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler as FirstAutoscaler;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -193,7 +195,7 @@ impl Graph {
                 $(roots.push((Kind::$kind, schemas.subschema_for::<$kind>().to_value()));)*
             };
         }
-        root!(Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event Deployment ReplicaSet
+        root!(Namespace Node ServiceAccount ConfigMap Secret PersistentVolumeClaim Service Endpoints Pod Event Deployment ReplicaSet
             HorizontalPodAutoscaler PodDisruptionBudget EndpointSlice Lease RuntimeClass CustomResourceDefinition);
         let first_autoscaler = schemas.subschema_for::<FirstAutoscaler>().to_value();
         let metadata = schemas.subschema_for::<ObjectMeta>().to_value();

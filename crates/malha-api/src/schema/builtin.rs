@@ -6,7 +6,9 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v1::{HorizontalPodAutoscaler as FirstAutoscaler, Scale};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
@@ -51,7 +53,7 @@ pub(super) fn components() -> BTreeMap<String, Value> {
         ($($kind:ident)*) => { $(generator.subschema_for::<$kind>();)* };
     }
     take! {
-        Namespace Node ServiceAccount ConfigMap Secret Service Endpoints Pod Event
+        Namespace Node ServiceAccount ConfigMap Secret PersistentVolumeClaim Service Endpoints Pod Event
         Deployment ReplicaSet HorizontalPodAutoscaler PodDisruptionBudget EndpointSlice Lease RuntimeClass
         CustomResourceDefinition
         FirstAutoscaler Scale Eviction DeleteOptions ListMeta Status

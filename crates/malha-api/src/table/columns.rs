@@ -106,6 +106,17 @@ const NAMESPACES: &[Column] = &[NAME, ("Status", "string", 0, "Whether it is the
 const SECRETS: &[Column] =
     &[NAME, ("Type", "string", 0, "What is in it."), ("Data", "string", 0, "How many keys it has."), AGE];
 const CONFIG_MAPS: &[Column] = &[NAME, ("Data", "string", 0, "How many keys it has."), AGE];
+const CLAIMS: &[Column] = &[
+    NAME,
+    ("Status", "string", 0, "Whether it has its volume."),
+    ("Volume", "string", 0, "Its volume."),
+    ("Capacity", "string", 0, "How much fits."),
+    ("Access Modes", "string", 0, "Who may mount it."),
+    ("StorageClass", "string", 0, "What makes its volume."),
+    ("VolumeAttributesClass", "string", 0, "How its volume behaves."),
+    AGE,
+    ("VolumeMode", "string", 1, "Whether it holds files."),
+];
 const SERVICE_ACCOUNTS: &[Column] = &[NAME, ("Secrets", "string", 0, "How many secrets it may use."), AGE];
 const RUNTIME_CLASSES: &[Column] = &[NAME, ("Handler", "string", 0, "What runs pods of the class."), AGE];
 const LEASES: &[Column] = &[NAME, ("Holder", "string", 0, "Who has it."), AGE];
@@ -127,6 +138,7 @@ fn builtin(kind: Kind) -> Option<&'static [Column]> {
         Kind::Namespace => NAMESPACES,
         Kind::Secret => SECRETS,
         Kind::ConfigMap => CONFIG_MAPS,
+        Kind::PersistentVolumeClaim => CLAIMS,
         Kind::ServiceAccount => SERVICE_ACCOUNTS,
         Kind::Lease => LEASES,
         Kind::RuntimeClass => RUNTIME_CLASSES,

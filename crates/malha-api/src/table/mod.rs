@@ -99,6 +99,7 @@ fn cells(object: &Object, now: Timestamp) -> Row {
         Object::ServiceAccount(account) => nodes::service_account(account, now),
         Object::ConfigMap(map) => nodes::config_map(map, now),
         Object::Secret(secret) => nodes::secret(secret, now),
+        Object::PersistentVolumeClaim(claim) => nodes::claim(claim, now),
         Object::Service(service) => services::row(service, now),
         Object::Endpoints(all) => endpoints::all(all, now),
         Object::EndpointSlice(slice) => endpoints::slice(slice, now),

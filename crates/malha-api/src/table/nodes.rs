@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, NodeSystemInfo, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, Node, NodeSystemInfo, PersistentVolumeClaim, Secret, ServiceAccount,
+};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -80,6 +82,33 @@ pub(super) fn service_account(account: &ServiceAccount, now: Timestamp) -> Vec<V
 pub(super) fn config_map(map: &ConfigMap, now: Timestamp) -> Vec<Value> {
     let keys = map.data.as_ref().map_or(0, BTreeMap::len) + map.binary_data.as_ref().map_or(0, BTreeMap::len);
     vec![name(&map.metadata), json!(keys), age(&map.metadata, now)]
+}
+
+/// `printPersistentVolumeClaim`.
+pub(super) fn claim(claim: &PersistentVolumeClaim, now: Timestamp) -> Vec<Value> {
+    const MODES: [(&str, &str); 4] =
+        [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
+    let (spec, status) = (claim.spec.clone().unwrap_or_default(), claim.status.clone().unwrap_or_default());
+    let phase = match claim.metadata.deletion_timestamp {
+        Some(_) => "Terminating",
+        None => status.phase.as_deref().unwrap_or_default(),
+    };
+    let volume = spec.volume_name.unwrap_or_default();
+    let has = |mode: &str| status.access_modes.iter().flatten().any(|known| known == mode);
+    let modes: Vec<_> = MODES.iter().filter(|(mode, _)| has(mode)).map(|(_, short)| *short).collect();
+    let capacity = status.capacity.as_ref().and_then(|capacity| capacity.get("storage"));
+    let shown = |text: &str| if volume.is_empty() { String::new() } else { text.to_owned() };
+    vec![
+        name(&claim.metadata),
+        json!(phase),
+        json!(volume),
+        json!(shown(capacity.map_or("", |capacity| &capacity.0))),
+        json!(shown(&modes.join(","))),
+        json!(spec.storage_class_name.unwrap_or_default()),
+        json!(spec.volume_attributes_class_name.as_deref().unwrap_or("<unset>")),
+        age(&claim.metadata, now),
+        json!(spec.volume_mode.as_deref().unwrap_or("<unset>")),
+    ]
 }
 
 pub(super) fn secret(secret: &Secret, now: Timestamp) -> Vec<Value> {

@@ -180,6 +180,7 @@ fn object(kind: Kind, json: Value) -> Object {
         Kind::ServiceAccount => typed(json, Object::ServiceAccount),
         Kind::ConfigMap => typed(json, Object::ConfigMap),
         Kind::Secret => typed(json, Object::Secret),
+        Kind::PersistentVolumeClaim => typed(json, Object::PersistentVolumeClaim),
         Kind::Service => typed(json, Object::Service),
         Kind::Endpoints => typed(json, Object::Endpoints),
         Kind::EndpointSlice => typed(json, Object::EndpointSlice),

@@ -7,6 +7,7 @@
 //! [`affected`] is the work queue's other half: which objects have to be looked at again after a change.
 
 pub(crate) mod autoscaler;
+pub(crate) mod claim;
 pub(crate) mod deployment;
 pub(crate) mod disruption;
 pub(crate) mod garbage;
@@ -64,6 +65,8 @@ pub(crate) enum Task {
     Node(Key),
     /// The pods that a node that is gone has left behind.
     Orphans { node: String },
+    /// A claim's volume.
+    Claim(Key),
     /// The pods that wait for a node.
     Scheduling,
     /// The kubelet's part.
@@ -88,7 +91,8 @@ impl Task {
     /// The object that is looked at.
     pub(crate) fn about(&self) -> Option<&Key> {
         match self {
-            Self::Deployment(key)
+            Self::Claim(key)
+            | Self::Deployment(key)
             | Self::ReplicaSet(key)
             | Self::Service(key)
             | Self::Budget(key)
@@ -111,6 +115,7 @@ impl Task {
             Self::Garbage { owner } => garbage::sync(store, owner),
             Self::Terminating(key) => terminating::sync(store, key),
             Self::Account { namespace } => service_account::sync(store, namespace),
+            Self::Claim(key) => claim::sync(store, key),
             Self::Deployment(key) => deployment::sync(store, key),
             Self::ReplicaSet(key) => replica_set::sync(store, key),
             Self::Service(key) => service::sync(store, key),
@@ -161,6 +166,7 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
             tasks.insert(Task::Deployment(key));
         }
         Object::PodDisruptionBudget(_) => drop(tasks.insert(Task::Budget(key))),
+        Object::PersistentVolumeClaim(_) => drop(tasks.insert(Task::Claim(key))),
         Object::ReplicaSet(set) => {
             if object.controller().is_none() && change.kind != ChangeKind::Deleted {
                 let takers = store.list_in::<Deployment>(&key.namespace).filter(|taker| deployment::adopts(taker, set));
@@ -183,6 +189,7 @@ pub(crate) fn affected(store: &Store, change: &Change, tasks: &mut BTreeSet<Task
             }
             if change.kind == ChangeKind::Deleted {
                 tasks.extend(recreating(store, pod));
+                claim::used_by(pod, tasks);
             } else if object.controller().is_none() {
                 let takers =
                     store.list_in::<ReplicaSet>(&key.namespace).filter(|taker| replica_set::adopts(taker, pod));

@@ -70,7 +70,7 @@ fn without(dependent: &Object, owner: &str) -> Object {
 }
 
 /// Takes the finalizer away, and with the last one the object.
-fn finish(object: &Object, finalizer: &str) -> Action {
+pub(super) fn finish(object: &Object, finalizer: &str) -> Action {
     let mut left: Vec<String> = object.metadata().finalizers.clone().unwrap_or_default();
     left.retain(|known| known != finalizer);
     if left.is_empty() && object.kind() != Kind::Pod {

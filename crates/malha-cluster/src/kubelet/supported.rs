@@ -49,17 +49,19 @@ fn problem(store: &Store, pod: &Pod) -> Option<String> {
             names(&spec.containers)
         ));
     }
-    let volume = spec.volumes.iter().flatten().find(|volume| !is_empty_dir(volume))?;
+    let volume = spec.volumes.iter().flatten().find(|volume| !keeps_files(volume))?;
     Some(format!(
-        "malha has no part for volume \"{}\": only emptyDir can be mounted; pass its content as environment variables \
+        "malha has no part for volume \"{}\": only emptyDir and persistentVolumeClaim can be mounted; pass its content as environment variables \
          (valueFrom, envFrom)",
         volume.name
     ))
 }
 
-fn is_empty_dir(volume: &Volume) -> bool {
+fn keeps_files(volume: &Volume) -> bool {
     // Kubernetes makes a volume without a source an emptyDir.
-    volume.empty_dir.is_some() || Volume { name: String::new(), ..volume.clone() } == Volume::default()
+    volume.empty_dir.is_some()
+        || volume.persistent_volume_claim.is_some()
+        || Volume { name: String::new(), ..volume.clone() } == Volume::default()
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStrategy, ReplicaSet, RollingUpdateDeployment};
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, MetricSpec, MetricTarget, ResourceMetricSource};
 use k8s_openapi::api::core::v1::{
-    Container, HTTPGetAction, Lifecycle, LifecycleHandler, Namespace, NamespaceSpec, NamespaceStatus, PodSpec,
-    PodStatus, PodTemplateSpec, Probe, Secret, Service, ServiceSpec, Toleration,
+    Container, HTTPGetAction, Lifecycle, LifecycleHandler, Namespace, NamespaceSpec, NamespaceStatus,
+    PersistentVolumeClaim, PersistentVolumeClaimStatus, PodSpec, PodStatus, PodTemplateSpec, Probe, Secret, Service,
+    ServiceSpec, Toleration,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionCondition, CustomResourceDefinitionStatus,
@@ -17,6 +18,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::controllers::autoscaler::{Direction, filled};
+use crate::controllers::claim;
 use crate::kubelet::status;
 use crate::object::Object;
 use crate::resource::Resource;
@@ -33,6 +35,7 @@ pub(super) fn fill(object: &mut Object) {
         Object::Namespace(object) => namespace(Arc::make_mut(object)),
         Object::Secret(object) => secret(Arc::make_mut(object)),
         Object::Service(object) => service(Arc::make_mut(object)),
+        Object::PersistentVolumeClaim(object) => claim(Arc::make_mut(object)),
         Object::Deployment(object) => deployment(Arc::make_mut(object)),
         Object::ReplicaSet(object) => replica_set(Arc::make_mut(object)),
         Object::Pod(object) => {
@@ -64,6 +67,21 @@ fn namespace(namespace: &mut Namespace) {
         namespace.spec = Some(NamespaceSpec { finalizers: Some(vec!["kubernetes".to_owned()]) });
         or(&mut namespace.status, NamespaceStatus { phase: Some("Active".to_owned()), conditions: None });
     }
+}
+
+/// Also what admission adds: the default class, and what protects a claim that is in use.
+fn claim(claim: &mut PersistentVolumeClaim) {
+    if claim.metadata.deletion_timestamp.is_none() {
+        let finalizers = claim.metadata.finalizers.get_or_insert_default();
+        if !finalizers.iter().any(|known| known == claim::PROTECTION) {
+            finalizers.push(claim::PROTECTION.to_owned());
+        }
+    }
+    let spec = claim.spec.get_or_insert_default();
+    or(&mut spec.volume_mode, "Filesystem");
+    or(&mut spec.storage_class_name, claim::CLASS);
+    let pending = || PersistentVolumeClaimStatus { phase: Some("Pending".to_owned()), ..Default::default() };
+    claim.status.get_or_insert_with(pending);
 }
 
 fn secret(secret: &mut Secret) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerSpec;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, PodTemplateSpec, Secret};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -53,6 +53,7 @@ pub(super) fn update(object: &Object, old: &Object) -> Result<(), Error> {
         (Object::RuntimeClass(new), Object::RuntimeClass(old)) if new.handler != old.handler && !built_in(old) => {
             return Err(Error::invalid_value(&key, "handler", &new.handler, IMMUTABLE));
         }
+        (Object::PersistentVolumeClaim(new), Object::PersistentVolumeClaim(old)) => claim(&key, new, old)?,
         (Object::Secret(new), Object::Secret(old)) => secret(&key, new, old)?,
         (Object::ConfigMap(new), Object::ConfigMap(old)) => config_map(&key, new, old)?,
         (Object::Pod(new), Object::Pod(old)) => pod(&key, new, old)?,
@@ -104,6 +105,24 @@ fn autoscaler(key: &Key, spec: &HorizontalPodAutoscalerSpec) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// `ValidatePersistentVolumeClaimUpdate`. Volumes here do not grow: the size is as fixed as the rest.
+fn claim(key: &Key, new: &PersistentVolumeClaim, old: &PersistentVolumeClaim) -> Result<(), Error> {
+    let given = |claim: &PersistentVolumeClaim| {
+        let mut spec = claim.spec.clone().unwrap_or_default();
+        spec.volume_name = None;
+        spec
+    };
+    let name = |claim: &PersistentVolumeClaim| claim.spec.as_ref().and_then(|spec| spec.volume_name.clone());
+    if given(new) == given(old) && (name(new) == name(old) || name(old).is_none()) {
+        return Ok(());
+    }
+    Err(Error::forbidden_field(
+        key,
+        "spec",
+        "spec is immutable after creation except resources.requests for bound claims",
+    ))
 }
 
 fn images(key: &Key, spec: &PodSpec) -> Result<(), Error> {

@@ -7,6 +7,7 @@
 //! | `node_affinity` | `NodeAffinity`: `nodeSelector` and `affinity.nodeAffinity` |
 //! | `taints` | `NodeUnschedulable`, `TaintToleration` |
 //! | `resources` | `NodeResourcesFit` (least allocated), `NodeResourcesBalancedAllocation` |
+//! | `volumes` | `VolumeBinding`, as far as it waits for claims |
 //! | `spread` | `PodTopologySpread`, with the system's default constraints |
 //! | `pod_affinity` | `InterPodAffinity` |
 //!
@@ -22,6 +23,7 @@ mod spread;
 mod taints;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use std::collections::BTreeMap;
 
@@ -90,7 +92,7 @@ pub(crate) fn concerns(change: &Change) -> bool {
         (Object::Namespace(namespace), Some(Object::Namespace(before))) => {
             namespace.metadata.labels != before.metadata.labels
         }
-        (Object::Pod(_) | Object::Node(_), _) => true,
+        (Object::Pod(_) | Object::Node(_) | Object::PersistentVolumeClaim(_), _) => true,
         _ => false,
     }
 }
@@ -109,6 +111,14 @@ fn place(store: &Store, hosts: &Hosts<'_>, pod: &Pod) -> Decision {
     let all: Vec<&Host<'_>> = hosts.all().collect();
     if all.is_empty() {
         return Err("no nodes available to schedule pods".to_owned());
+    }
+    // What is wrong with the pod itself is said without looking at nodes (`PreFilter`).
+    if let Some(why) = volumes::missing(store, pod) {
+        let count = all.len();
+        return Err(format!(
+            "0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {count} Preemption is not \
+             helpful for scheduling."
+        ));
     }
     let namespaces = Namespaces(store);
     let requests = resources::of(pod);

@@ -5,6 +5,7 @@
 mod actions;
 mod autoscaling;
 mod callers;
+mod claims;
 mod demands;
 mod destinations;
 mod edge;

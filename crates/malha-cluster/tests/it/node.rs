@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderName, Method};
 use malha_cluster::{
     Applied, Cluster, Error, Exit, Key, Kind, Log, LogLine, LogPage, Machine, Node, Nodes, PodRequest, ProbeRequest,
-    StartError, Usage,
+    StartError, Usage, Volume,
 };
 use malha_manifest::parse_manifests;
 use malha_routing::{Answer, Cluster as Target, Destination, Forward, Head, Hosts, Labels, Route, Snapshot, Upstream};
@@ -42,6 +42,8 @@ pub(crate) struct Account {
     pub(crate) calls: (f64, Option<Instant>),
     /// Requests that have reached each, by uid.
     pub(crate) called: BTreeMap<String, f64>,
+    /// What nobody can ask for any more.
+    pub(crate) discarded: Vec<Volume>,
     /// How often somebody asked what pods use.
     pub(crate) measured: usize,
     /// The runs that are over, those that ended by themselves with how they did.
@@ -164,6 +166,10 @@ impl Node for FakeNode {
             over.iter().find(|(other, _)| Arc::ptr_eq(other, pod)).map(|(_, exit)| exit.clone())
         };
         of(&*over.wait_for(|over| of(over).is_some()).await.ok()?)?
+    }
+
+    fn discard(&self, volume: &Volume) {
+        self.0.lock().discarded.push(volume.clone());
     }
 
     async fn stop(&self, pod: Pod) {

@@ -4,6 +4,7 @@
 
 mod autoscaler;
 mod budget;
+mod claim;
 mod istio;
 mod kubernetes;
 mod quantity;
@@ -47,6 +48,7 @@ pub(crate) fn check_object(object: &Object, document: &Document, subject: Subjec
         Object::ConfigMap(map) => kubernetes::config_map(&mut checker, map),
         Object::Secret(secret) => kubernetes::secret(&mut checker, secret),
         Object::Service(service) => kubernetes::service(&mut checker, service),
+        Object::PersistentVolumeClaim(claim) => claim::claim(&mut checker, claim),
         Object::Deployment(deployment) => kubernetes::deployment(&mut checker, deployment),
         Object::HorizontalPodAutoscaler(scaler) => autoscaler::autoscaler(&mut checker, scaler),
         Object::PodDisruptionBudget(budget) => budget::budget(&mut checker, budget),

@@ -231,6 +231,7 @@ fn typed(kind: &Kind, document: &Document, subject: Subject<'_>) -> (Option<Obje
         "Secret" => whole(document, subject, Object::Secret),
         "Service" => whole(document, subject, Object::Service),
         "ServiceAccount" => whole(document, subject, Object::ServiceAccount),
+        "PersistentVolumeClaim" => whole(document, subject, Object::PersistentVolumeClaim),
         "Deployment" => whole(document, subject, Object::Deployment),
         "HorizontalPodAutoscaler" => whole(document, subject, Object::HorizontalPodAutoscaler),
         "PodDisruptionBudget" => whole(document, subject, Object::PodDisruptionBudget),

@@ -9,7 +9,7 @@ use super::Support::{self, ActsOn, Inert, NotYet};
 type Line = (&'static str, &'static str, Support);
 
 const SANDBOX: Support = Inert("a component's sandbox is stricter than any security context");
-const NO_FILES: Support = Inert("components see no files but those of their image; Spin's own state needs none here");
+const NO_FILES: Support = Inert("components see no files but those of their image");
 const ONE_MACHINE: Support = Inert("every node is this machine");
 const ONE_LOCALITY: Support = Inert("all nodes are in one locality");
 const ISTIO_NEITHER: Support = Inert("Istio declares it and does not carry it out either");
@@ -38,6 +38,11 @@ const TABLE: &[Line] = &[
     ("RuntimeClass", "handler", ActsOn),
     ("RuntimeClass", "scheduling", ActsOn),
     ("RuntimeClass", "overhead", ActsOn),
+    ("PersistentVolumeClaim", "spec.accessModes", ActsOn),
+    ("PersistentVolumeClaim", "spec.resources.requests", ActsOn),
+    ("PersistentVolumeClaim", "spec.resources.limits", NotYet),
+    ("PersistentVolumeClaim", "spec.storageClassName", ActsOn),
+    ("PersistentVolumeClaim", "spec.volumeMode", ActsOn),
     ("Service", "spec.type", ActsOn),
     ("Service", "spec.selector", ActsOn),
     ("Service", "spec.ports[].name", ActsOn),
@@ -73,7 +78,8 @@ const TABLE: &[Line] = &[
     // By pods that stay Pending, see `beyond`.
     ("Deployment", "spec.template.spec.initContainers", ActsOn),
     ("Deployment", "spec.template.spec.securityContext", SANDBOX),
-    ("Deployment", "spec.template.spec.volumes", NO_FILES),
+    // For what is mounted at `/.spin`; pods with another source stay Pending and say so.
+    ("Deployment", "spec.template.spec.volumes", ActsOn),
     ("Deployment", "spec.template.spec.serviceAccountName", NO_TOKEN),
     ("Deployment", "spec.template.spec.automountServiceAccountToken", NO_TOKEN),
     ("Deployment", "spec.template.spec.enableServiceLinks", Inert("malha sets no variables for Services")),
@@ -104,7 +110,8 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.containers[].terminationMessagePolicy", NO_FILES),
     ("Deployment", "spec.template.spec.containers[].ports", ActsOn),
     ("Deployment", "spec.template.spec.containers[].securityContext", SANDBOX),
-    ("Deployment", "spec.template.spec.containers[].volumeMounts", NO_FILES),
+    // Components see no files; Spin's stores are at `/.spin`.
+    ("Deployment", "spec.template.spec.containers[].volumeMounts", ActsOn),
     ("HorizontalPodAutoscaler", "spec.scaleTargetRef", ActsOn),
     ("HorizontalPodAutoscaler", "spec.minReplicas", ActsOn),
     ("HorizontalPodAutoscaler", "spec.maxReplicas", ActsOn),
