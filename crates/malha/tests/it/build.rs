@@ -133,7 +133,7 @@ async fn who_answers(running: &Running) -> Vec<&'static str> {
     for service in ["posts", "comments"] {
         let request = get(format!("/{service}/healthz")).request();
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        if pod.handle(Inbound { request, depth: 0, peer }).await.status() == 200 {
+        if pod.answer(Inbound { request, depth: 0, peer }).await.is_ok_and(|answer| answer.status() == 200) {
             found.push(service);
         }
     }
