@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use malha::{Plan, Running};
+use malha_cluster::Nodes;
 use malha_manifest::Input;
 use malha_world::{Chance, World};
 use serde_json::Value;
@@ -56,11 +57,16 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) async fn start() -> Self {
+        Self::of_nodes(1).await
+    }
+
+    pub(super) async fn of_nodes(count: u16) -> Self {
         // Before anything has a deadline: a build beside them makes probes late.
         build_next_version();
         ["relay:0.0.1", "relay:0.0.2"].into_iter().for_each(build);
         let manifests = Manifests::base().write();
         let (plan, _) = Plan::load(&[Input::Kustomize(manifests.path().to_owned())]);
+        let plan = plan.on_nodes(Nodes { count, ..Nodes::default() });
         let doors = plan.doors();
         // Seeded: pods of one manifest have the same names in every run.
         let world = World { chance: Chance::seeded(1), ..World::real() };

@@ -14,10 +14,10 @@ mod transcript;
 use transcript::play;
 
 macro_rules! transcripts {
-    ($($name:ident)*) => {
+    ($($name:ident $(($nodes:literal nodes))?)*) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $name() {
-            play(stringify!($name)).await;
+            play(stringify!($name), [$($nodes,)? 1][0]).await;
         })*
 
         #[test]
@@ -43,6 +43,7 @@ transcripts! {
     explaining
     getting
     logs
+    nodes(3 nodes)
     patching
     pods_that_cannot_run
     port_forward

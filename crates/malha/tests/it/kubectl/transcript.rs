@@ -45,14 +45,14 @@ const REPLACED: &[(&str, &str)] = &[
     (r#"(resourceVersion: |"resourceVersion":\s*)"\d+""#, "${1}VERSION"),
 ];
 
-/// Plays a transcript in a cluster of its own.
-pub(super) async fn play(name: &str) {
+/// Plays a transcript in a cluster of its own, with so many nodes.
+pub(super) async fn play(name: &str, nodes: u16) {
     if !kubectl_is_there() {
         return;
     }
     let path = Path::new(FOLDER).join(format!("{name}.txt"));
     let expected = fs::read_to_string(&path).unwrap();
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_nodes(nodes).await;
     let mut came = String::new();
     for line in expected.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
