@@ -1,11 +1,17 @@
 //! `k8s/chain`: four services that call each other, and what each says of those behind it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use k8s_openapi::api::apps::v1::Deployment;
+use malha_cluster::{Key, Kind, Object, Part, PodRow};
 use malha_mesh::Mesh;
 use malha_world::World;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::support::{Answer, Authority, Cluster, Manifests, NOW, get, load_balancer, serve_json};
+use crate::support::{Answer, Authority, Cluster, Manifests, NOW, get, load_balancer, post, serve_json};
 
 /// Where srv-4 finds its API, but for tests.
 const API: &str = "https://api.tvmaze.com/shows/1";
@@ -70,7 +76,7 @@ async fn the_database_has_every_show_once_however_many_ask_first() {
     let cluster = chain().start().await;
     let entrance = load_balancer("srv-1");
     let call = get("/");
-    let answers = futures_util::future::join_all((0..20).map(|_| cluster.enter(&entrance, &call))).await;
+    let answers = join_all((0..20).map(|_| cluster.enter(&entrance, &call))).await;
     let mut shows = std::collections::BTreeMap::new();
     for answer in answers {
         let (_, show) = without_show(answer.unwrap().json());
@@ -78,6 +84,97 @@ async fn the_database_has_every_show_once_however_many_ask_first() {
     }
     // The rows are those of the migration, once each.
     assert!(shows.len() > 1 && shows.keys().all(|id| (1..=10).contains(id)), "{shows:?}");
+}
+
+/// Somebody else at the database of srv-3: carries out the SQL that it is sent.
+const EDITOR: &str = r#"apiVersion: v1
+kind: Service
+metadata: {name: editor}
+spec:
+  type: LoadBalancer
+  selector: {app: editor}
+  ports: [{name: http, port: 80}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: editor}
+spec:
+  selector: {matchLabels: {app: editor}}
+  template:
+    metadata: {labels: {app: editor}}
+    spec:
+      runtimeClassName: wasmtime-spin-v2
+      containers:
+        - name: stores
+          image: stores:0.0.1
+          command: ["/"]
+          volumeMounts: [{name: spin, mountPath: /.spin}]
+      volumes: [{name: spin, persistentVolumeClaim: {claimName: srv-3}}]
+"#;
+
+/// The only pod of srv-3.
+fn third(cluster: &Cluster) -> PodRow {
+    let pods: Vec<_> = cluster.running.pods().into_iter().filter(|pod| pod.name.starts_with("srv-3")).collect();
+    let [pod] = pods.as_slice() else { panic!("{pods:?}") };
+    assert!(pod.ready, "{pod:?}");
+    pod.clone()
+}
+
+/// The name of the show that srv-3 answers with.
+async fn show(cluster: &Cluster) -> String {
+    let (_, show) = without_show(ask(cluster).await.json());
+    show["name"].as_str().unwrap().to_owned()
+}
+
+/// What `kubectl rollout restart deployment/srv-3` writes.
+fn restart(cluster: &Cluster) {
+    cluster.running.cluster().write(|registry| {
+        let mut deployment = Deployment::clone(registry.store().get("default", "srv-3").unwrap());
+        let template = &mut deployment.spec.as_mut().unwrap().template;
+        let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
+        annotations.insert("kubectl.kubernetes.io/restartedAt".into(), "now".into());
+        registry.update(Object::Deployment(Arc::new(deployment)), Part::Whole, false).unwrap();
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_database_outlives_its_container_its_pod_and_malha() {
+    let folder = tempfile::tempdir().unwrap();
+    // Its requests wait for srv-4, and more than some of them need too much memory together.
+    let manifests = with(chain(), 4, "SLEEP_TIME", "1").edit("srv-3.yml", "memory: 128M", "memory: 4M");
+    let manifests = manifests.with("editor.yml", EDITOR).keeping(folder.path());
+    let cluster = manifests.start().await;
+    assert!(!show(&cluster).await.starts_with("Edited"));
+    // No migration writes that: whoever sees it has the same file. And whoever carries one out again fails.
+    let edit = post("/sqlite").body("UPDATE tv_show SET name = 'Edited ' || name");
+    assert_eq!(cluster.enter(&load_balancer("editor"), &edit).await.unwrap().text(), "[]\n");
+    let edited = async |cluster: &Cluster| {
+        let name = show(cluster).await;
+        assert!(name.starts_with("Edited "), "{name}");
+    };
+    edited(&cluster).await;
+
+    let pod = third(&cluster);
+    let (entrance, call) = (load_balancer("srv-1"), get("/"));
+    join_all((0..50).map(|_| cluster.enter(&entrance, &call))).await;
+    sleep(Duration::from_mins(1)).await;
+    let again = third(&cluster);
+    assert_eq!((again.name.as_str(), again.restarts), (pod.name.as_str(), 1));
+    edited(&cluster).await;
+
+    cluster.running.cluster().delete(&Key::new(Kind::Pod, "default", &pod.name)).unwrap();
+    sleep(Duration::from_mins(1)).await;
+    let other = third(&cluster);
+    assert_ne!(other.name, pod.name);
+    edited(&cluster).await;
+
+    restart(&cluster);
+    sleep(Duration::from_mins(1)).await;
+    assert_ne!(third(&cluster).name, other.name);
+    edited(&cluster).await;
+
+    cluster.running.stop(Duration::ZERO).await;
+    edited(&manifests.start().await).await;
 }
 
 #[tokio::test(start_paused = true)]

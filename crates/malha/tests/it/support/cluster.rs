@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use malha::{Plan, Running};
+use malha::{Plan, Running, Volumes};
 use malha_cluster::Nodes;
 use malha_manifest::{Diagnostic, Input};
 use malha_mesh::{Connection, Entrance, Mesh, gateway};
@@ -30,6 +31,8 @@ pub(crate) struct Manifests {
     /// What is applied on top of them.
     step: Option<&'static str>,
     nodes: u16,
+    /// Where the volumes are, if they outlive the cluster.
+    volumes: Option<PathBuf>,
 }
 
 impl Manifests {
@@ -48,7 +51,7 @@ impl Manifests {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             (name, fs::read_to_string(path).unwrap())
         });
-        Self { files: files.collect(), step: None, nodes: 1 }
+        Self { files: files.collect(), step: None, nodes: 1, volumes: None }
     }
 
     /// With a step of the workshop on top, as `malha up -k k8s -f k8s/<file>` has it.
@@ -59,6 +62,11 @@ impl Manifests {
     /// In a cluster of so many nodes.
     pub(crate) fn on_nodes(self, nodes: u16) -> Self {
         Self { nodes, ..self }
+    }
+
+    /// With volumes in a folder, where the next cluster finds them.
+    pub(crate) fn keeping(self, volumes: &Path) -> Self {
+        Self { volumes: Some(volumes.to_owned()), ..self }
     }
 
     /// The text of a file.
@@ -123,7 +131,9 @@ impl Manifests {
         let mut inputs = vec![if has_kustomization { Input::Kustomize(path) } else { Input::File(path) }];
         inputs.extend(self.step.map(|file| Input::File(folder.path().join(file))));
         let (plan, diagnostics) = Plan::load(&inputs);
-        (plan.on_nodes(Nodes { count: self.nodes, ..Nodes::default() }), diagnostics)
+        let plan = plan.on_nodes(Nodes { count: self.nodes, ..Nodes::default() });
+        let volumes = self.volumes.as_ref().map(|folder| Volumes::in_folder(folder).unwrap());
+        (plan.keeping(volumes.unwrap_or_default()), diagnostics)
     }
 
     /// Runs them in some world.

@@ -14,6 +14,7 @@ pub(crate) struct Call {
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,
+    body: String,
 }
 
 pub(crate) fn get(path: impl Into<String>) -> Call {
@@ -30,7 +31,7 @@ pub(crate) fn delete(path: impl Into<String>) -> Call {
 
 impl Call {
     pub(crate) fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), headers: Vec::new() }
+        Self { method, path: path.into(), headers: Vec::new(), body: String::new() }
     }
 
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -50,11 +51,15 @@ impl Call {
         self.header("authorization", format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
     }
 
+    pub(crate) fn body(self, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
     /// As it comes off the wire: a path, and the host in its header.
     pub(crate) fn request(&self) -> Request<Body> {
         let request = Request::builder().method(self.method).uri(&self.path).header("host", "workshop.example");
         let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
-        request.body(Body::empty()).unwrap()
+        request.body(self.body.clone().into()).unwrap()
     }
 }
 
