@@ -54,6 +54,12 @@ impl Manifests {
         Self { files: files.collect(), step: None, nodes: 1, volumes: None }
     }
 
+    /// One of a test's own, and no other.
+    pub(crate) fn only(text: &str) -> Self {
+        let files = BTreeMap::from([("manifest.yml".into(), text.into())]);
+        Self { files, step: None, nodes: 1, volumes: None }
+    }
+
     /// With a step of the workshop on top, as `malha up -k k8s -f k8s/<file>` has it.
     pub(crate) fn step(file: &'static str) -> Self {
         Self { step: Some(file), ..Self::base() }
