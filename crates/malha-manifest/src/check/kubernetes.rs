@@ -270,8 +270,12 @@ fn resources(checker: &mut Checker<'_>, path: &FieldPath, container: &Container)
         if let (Some(asked), Some(most)) = (quantity::milli(&request.0), quantity::milli(&limit.0))
             && asked > most
         {
-            let message = format!("`{}` is more than the limit, `{}`", request.0, limit.0);
-            checker.error(path.field("requests").field(name), message);
+            // The field and the words of `ValidateResourceRequirements` (kubernetes, `pkg/apis/core/validation`).
+            let most = &limit.0;
+            let message =
+                format!("Invalid value: {:?}: must be less than or equal to {name} limit of {most}", request.0);
+            let requests = path.field("requests");
+            checker.error_inside(&requests, &requests.field(name), message);
         }
     }
 }

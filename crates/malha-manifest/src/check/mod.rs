@@ -156,6 +156,12 @@ impl<'a> Checker<'a> {
         self.push(Diagnostic::error(format!("{}: {}", self.subject.field(&path), message.as_ref())), &path, place)
     }
 
+    /// Complains about `path`, and shows the value at `place` inside it.
+    fn error_inside(&mut self, path: &FieldPath, place: &FieldPath, message: impl AsRef<str>) -> Found<'_> {
+        let shown = self.document.at(place);
+        self.push(Diagnostic::error(format!("{}: {}", self.subject.field(path), message.as_ref())), place, shown)
+    }
+
     /// Says something about the value at `path` that does no harm to the rest.
     fn warning(&mut self, path: impl Into<FieldPath>, message: impl AsRef<str>) -> Found<'_> {
         let path = path.into();
