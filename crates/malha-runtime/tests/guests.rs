@@ -230,6 +230,25 @@ async fn a_pod_out_of_time_answers_no_probe_and_makes_no_instance() {
     assert_eq!(begin.elapsed(), Duration::from_millis(200));
 }
 
+/// More requests than the engine has slots at the edge, and for longer than a request waits for one.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_pods_quota_takes_no_slot_from_others_and_is_not_refused() {
+    let (slow, other) = (slow_pod(100, Duration::from_millis(10)), slow_pod(100, Duration::from_millis(1)));
+    let begin = tokio::time::Instant::now();
+    let waiting = (0..600).map(|_| {
+        let slow = slow.clone();
+        tokio::spawn(async move { get(&slow, "/ok").await.status() })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    tokio::task::yield_now().await;
+    assert_eq!(get(&other, "/ok").await.status(), StatusCode::OK);
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    for request in waiting {
+        assert_eq!(request.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(begin.elapsed(), Duration::from_millis(59_900));
+}
+
 #[tokio::test]
 async fn an_endless_loop_within_a_limit_ends_all_the_same() {
     // 250 ms of real time on a processor, of which the pod has 50 in each 100 ms.
