@@ -11,9 +11,9 @@
 //! | `spread` | `PodTopologySpread`, with the system's default constraints |
 //! | `pod_affinity` | `InterPodAffinity` |
 //!
-//! Functions of the store. Of nodes with the same score kube-scheduler takes one by chance; here it is the first by name, so
-//! that the same manifests make the same cluster. Priorities and preemption have no part: pods are placed in the order of
-//! their names.
+//! Functions of the store. Of nodes with the same score kube-scheduler takes one by chance; here it is the one with the fewest
+//! pods, and of those the first by name, so that the same manifests make the same cluster, and no node stays empty.
+//! Priorities and preemption have no part: pods are placed in the order of their names.
 
 mod hosts;
 mod node_affinity;
@@ -148,8 +148,8 @@ fn place(store: &Store, hosts: &Hosts<'_>, pod: &Pod) -> Decision {
     }
     let scores = scores(store, &namespaces, &all, &fitting, pod);
     let best = scores.iter().copied().max().unwrap_or_default();
-    let chosen = fitting.iter().zip(scores).find(|(_, score)| *score == best);
-    Ok(chosen.map_or(fitting[0], |(host, _)| *host).name.to_owned())
+    let equal = fitting.iter().zip(scores).filter(|(_, score)| *score == best).map(|(host, _)| *host);
+    Ok(equal.min_by_key(|host| host.pods.len()).unwrap_or(fitting[0]).name.to_owned())
 }
 
 /// The sum of what each plugin says of each node, weighted as by default.

@@ -85,6 +85,18 @@ async fn a_pod_that_asks_for_nothing_goes_where_least_is() {
     assert_eq!(decision(&store, "c-1"), Ok("n3".into()));
 }
 
+/// Too little to show in a score.
+#[tokio::test]
+async fn of_nodes_with_one_score_the_one_with_the_fewest_pods_is_taken() {
+    let mut store = cluster();
+    let mut spec = requests("1m", "1Ki");
+    pod(&mut store, "c-1", spec.clone());
+    assert_eq!(decision(&store, "c-1"), Ok("n1".into()));
+    spec["nodeName"] = json!("n1");
+    pod(&mut store, "a-1", spec);
+    assert_eq!(decision(&store, "c-1"), Ok("n2".into()));
+}
+
 #[tokio::test]
 async fn what_a_node_must_have_decides() {
     let placed = |spec: Value| {
