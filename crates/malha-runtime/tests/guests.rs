@@ -4,8 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+mod support;
+
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
@@ -14,27 +15,13 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_runtime::{
-    App, Body, CallError, Caller, Ended, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
-    StateFolder, Stopped, project_manifest,
+    App, Body, CallError, Caller, Ended, Engine, Images, Inbound, Outbound, Pod, PodLimits, PodOptions, StateFolder,
+    Stopped,
 };
 use malha_world::{Work, World};
 
-const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../components/misbehave");
-
-/// One engine and one build for all tests of this process. A guest gets little, so that sins end soon.
-static ENGINE: LazyLock<(Engine, Images)> = LazyLock::new(|| {
-    let images = Images::in_folder(Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"));
-    let options = EngineOptions {
-        cache: Some(images.code_cache()),
-        cpu_per_request: Duration::from_millis(250),
-        memory_per_instance: 32 << 20,
-        pod_limits: true,
-    };
-    let engine = Engine::new(options).unwrap();
-    let (manifest, _) = project_manifest(Path::new(PROJECT)).unwrap();
-    images.build(&engine, &manifest, Path::new(PROJECT), None, &mut |_: malha_runtime::Step<'_>| ()).unwrap();
-    (engine, images)
-});
+/// One engine and one build for all tests of this process.
+static ENGINE: LazyLock<(Engine, Images)> = LazyLock::new(|| support::built("misbehave"));
 
 fn app() -> App {
     let (engine, images) = &*ENGINE;

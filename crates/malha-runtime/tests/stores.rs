@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+mod support;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -14,28 +16,13 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use malha_manifest::spin::read_spin;
 use malha_runtime::{
-    App, Body, CallError, Caller, Engine, EngineOptions, Images, Inbound, Outbound, Pod, PodLimits, PodOptions,
-    StateFolder, project_manifest,
+    App, Body, CallError, Caller, Engine, Images, Inbound, Outbound, Pod, PodLimits, PodOptions, StateFolder,
 };
 use malha_world::World;
 use tokio::time::Instant;
 
-const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../components/stores");
-
 /// One engine and one build for all tests of this process.
-static ENGINE: LazyLock<(Engine, Images)> = LazyLock::new(|| {
-    let images = Images::in_folder(Path::new(env!("CARGO_TARGET_TMPDIR")).join("stores"));
-    let options = EngineOptions {
-        cache: Some(images.code_cache()),
-        cpu_per_request: Duration::from_millis(250),
-        memory_per_instance: 32 << 20,
-        pod_limits: true,
-    };
-    let engine = Engine::new(options).unwrap();
-    let (manifest, _) = project_manifest(Path::new(PROJECT)).unwrap();
-    images.build(&engine, &manifest, Path::new(PROJECT), None, &mut |_: malha_runtime::Step<'_>| ()).unwrap();
-    (engine, images)
-});
+static ENGINE: LazyLock<(Engine, Images)> = LazyLock::new(|| support::built("stores"));
 
 fn app() -> App {
     let (engine, images) = &*ENGINE;
@@ -336,8 +323,8 @@ async fn chance_in_sql_follows_from_the_seed() {
 
 #[test]
 fn a_label_that_there_is_not_stops_the_start() {
-    let text = std::fs::read_to_string(Path::new(PROJECT).join("spin.toml")).unwrap();
-    let wasm = |_: &str| Path::new(PROJECT).join("../../target/wasm32-wasip2/component/stores.wasm");
+    let text = std::fs::read_to_string(support::project("stores").join("spin.toml")).unwrap();
+    let wasm = |_: &str| support::project("stores").join("../../target/wasm32-wasip2/component/stores.wasm");
     drop(app());
     for (from, to, want) in [
         (
