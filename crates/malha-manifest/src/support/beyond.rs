@@ -4,7 +4,7 @@
 //! nothing runs in its place.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{PodSpec, Service};
 
 use crate::diagnostic::Diagnostic;
 use crate::istio::{
@@ -60,6 +60,7 @@ impl Beyond<'_> {
         if pod.init_containers.as_ref().is_some_and(|list| !list.is_empty()) {
             self.warning("spec.template.spec.initContainers", "malha runs no init containers", None);
         }
+        self.mounts(pod);
         if let Some(command) = pod.containers.first().and_then(|container| container.command.as_ref())
             && *command != ["/"]
         {
@@ -68,6 +69,21 @@ impl Beyond<'_> {
                 "a component is not started by a command: this one is ignored",
                 Some("write `command: [\"/\"]`, which the Spin shim needs for some images, or leave it out"),
             );
+        }
+    }
+
+    /// Mounts in containers of Spin that their components cannot see.
+    fn mounts(&mut self, pod: &PodSpec) {
+        for (index, container) in pod.containers.iter().enumerate().filter(|_| pod.runtime_class_name.is_some()) {
+            for (number, mount) in container.volume_mounts.iter().flatten().enumerate() {
+                if mount.mount_path.trim_end_matches('/') != "/.spin" {
+                    self.warning(
+                        &format!("spec.template.spec.containers[{index}].volumeMounts[{number}].mountPath"),
+                        &format!("components see no files: what is mounted at {} is not used", mount.mount_path),
+                        Some("only `/.spin` is, where Spin keeps its stores"),
+                    );
+                }
+            }
         }
     }
 

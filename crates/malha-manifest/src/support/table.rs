@@ -110,7 +110,7 @@ const TABLE: &[Line] = &[
     ("Deployment", "spec.template.spec.containers[].terminationMessagePolicy", NO_FILES),
     ("Deployment", "spec.template.spec.containers[].ports", ActsOn),
     ("Deployment", "spec.template.spec.containers[].securityContext", SANDBOX),
-    // Components see no files; Spin's stores are at `/.spin`.
+    // At `/.spin`, where Spin's stores are; by reporting others, see `beyond`.
     ("Deployment", "spec.template.spec.containers[].volumeMounts", ActsOn),
     ("HorizontalPodAutoscaler", "spec.scaleTargetRef", ActsOn),
     ("HorizontalPodAutoscaler", "spec.minReplicas", ActsOn),
